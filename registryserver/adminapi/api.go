@@ -1,0 +1,181 @@
+// Package adminapi is the HTTP of the admin API, below /api/v1/: users,
+// policies, certificates, repositories, tags, and what the server says of itself. Its wire
+// types are those of package client; openapi.yaml describes it, and a test
+// holds the two together. Pushing and pulling is package ociapi's.
+package adminapi
+
+import (
+	"log/slog"
+	"net/http"
+	"path"
+	"strings"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
+	"github.com/registrykit/terraform-provider-registry/registryserver/certificates"
+	"github.com/registrykit/terraform-provider-registry/registryserver/client"
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
+)
+
+// Config is what the API is made of. All but Log and the switches are needed.
+type Config struct {
+	Gate      *auth.Gate
+	Directory *auth.Directory
+	Registry  *registry.Registry
+	// Certificates are those that can be installed.
+	Certificates *certificates.Store
+	// Server says the version, storage and capabilities of the server; the rest
+	// of client.Server is filled in here.
+	Server func() client.Server
+	Log    *slog.Logger // the default is slog.Default()
+	// DeletesDisabled refuses to delete repositories and tags: set it where
+	// storage.delete.enabled is written as false, or the registry is read-only.
+	DeletesDisabled bool
+}
+
+// api is the handler.
+type api struct {
+	Config
+	mux      *http.ServeMux
+	document []byte // OpenAPI, in JSON
+}
+
+// endpoint is one method of one path.
+type endpoint struct {
+	method, path string // path below client.BasePath
+	handle       func(*http.Request) (answer, error)
+	query        []string // the parameters it knows
+	public       bool     // needs no admin
+}
+
+// New returns the handler of everything below client.BasePath.
+func New(c Config) (http.Handler, error) {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	doc, err := loadDocument()
+	if err != nil {
+		return nil, err
+	}
+	a := &api{Config: c, mux: http.NewServeMux(), document: doc}
+	allowed := make(map[string][]string)
+	for _, e := range a.endpoints() {
+		a.mux.Handle(e.method+" "+client.BasePath+e.path, a.serve(e))
+		allowed[e.path] = append(allowed[e.path], e.method)
+	}
+	for p, methods := range allowed {
+		a.mux.Handle(client.BasePath+p, a.notAllowed(methods))
+	}
+	a.mux.HandleFunc("/", a.notFound)
+	return a, nil
+}
+
+// endpoints is the whole API.
+func (a *api) endpoints() []endpoint {
+	paging := []string{"limit", "after"}
+	return []endpoint{
+		{method: "GET", path: "/server", handle: a.getServer},
+		{method: "GET", path: "/openapi.json", handle: a.getDocument, public: true},
+		{method: "GET", path: "/openapi.yaml", handle: a.getDocumentYAML, public: true},
+
+		{method: "GET", path: "/users", handle: a.listUsers, query: paging},
+		{method: "POST", path: "/users", handle: a.createUser},
+		{method: "GET", path: "/users/{username}", handle: a.getUser},
+		{method: "PUT", path: "/users/{username}", handle: a.updateUser},
+		{method: "DELETE", path: "/users/{username}", handle: a.deleteUser},
+
+		{method: "GET", path: "/policies", handle: a.listPolicies, query: paging},
+		{method: "POST", path: "/policies", handle: a.createPolicy},
+		{method: "GET", path: "/policies/{policy}", handle: a.getPolicy},
+		{method: "PUT", path: "/policies/{policy}", handle: a.updatePolicy},
+		{method: "DELETE", path: "/policies/{policy}", handle: a.deletePolicy},
+
+		{method: "GET", path: "/certificates", handle: a.listCertificates, query: paging},
+		{method: "GET", path: "/certificates/{certificate}", handle: a.getCertificate},
+		{method: "PUT", path: "/certificates/{certificate}", handle: a.putCertificate},
+		{method: "DELETE", path: "/certificates/{certificate}", handle: a.deleteCertificate},
+
+		{method: "GET", path: "/repositories", handle: a.listRepositories, query: paging},
+		{method: "GET", path: "/repositories/{repository}", handle: a.getRepository},
+		{method: "DELETE", path: "/repositories/{repository}", handle: a.deleteRepository},
+		{method: "GET", path: "/repositories/{repository}/tags", handle: a.listTags, query: paging},
+		{method: "GET", path: "/repositories/{repository}/tags/{tag}", handle: a.getTag},
+		{method: "DELETE", path: "/repositories/{repository}/tags/{tag}", handle: a.deleteTag},
+	}
+}
+
+// ServeHTTP answers a request.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	// The mux would redirect an unclean path, and a redirect turns a PUT into a
+	// GET.
+	if p := r.URL.EscapedPath(); path.Clean(p) != p {
+		a.notFound(w, r)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// serve is the path of every request: authenticate, authorise, check, handle,
+// answer.
+func (a *api) serve(e endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := a.admit(r, e)
+		if err != nil {
+			a.writeError(w, r, err)
+			return
+		}
+		if err := checkRequest(r, e); err != nil {
+			a.writeError(w, r, err)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		ans, err := e.handle(r)
+		if err != nil {
+			a.writeError(w, r, err)
+			return
+		}
+		if e.method != http.MethodGet {
+			a.Log.InfoContext(r.Context(), "changed by the admin API", "method", r.Method, "path", r.URL.Path, "user", who.Name())
+		}
+		if err := ans.write(w, r); err != nil {
+			a.writeError(w, r, err)
+		}
+	})
+}
+
+// admit lets admins in, and everybody to public endpoints.
+func (a *api) admit(r *http.Request, e endpoint) (auth.Identity, error) {
+	if e.public {
+		return auth.Identity{}, nil
+	}
+	who, err := a.Gate.Authenticate(r.Context(), r)
+	switch {
+	case err != nil:
+		return who, err
+	case who.Admin():
+		return who, nil
+	case who.Anonymous() && a.Gate.Open():
+		return who, oci.Errorf(oci.CodeUnauthorized, "this server has no admin; restart it with REGISTRY_ADMIN_USERNAME and REGISTRY_ADMIN_PASSWORD set")
+	case who.Anonymous():
+		return who, oci.Errorf(oci.CodeUnauthorized, "authentication required; log in as an admin")
+	}
+	return who, oci.Errorf(oci.CodeDenied, "user %s is no admin; the policy admin is needed", who.Name())
+}
+
+func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
+	a.writeError(w, r, oci.Errorf(oci.CodeNotFound, "there is no such path in the admin API; %s/openapi.json lists those that are", client.BasePath))
+}
+
+func (a *api) notAllowed(methods []string) http.HandlerFunc {
+	allow := strings.Join(methods, ", ")
+	if strings.Contains(allow, "GET") {
+		allow += ", HEAD"
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", allow)
+		a.writeError(w, r, oci.Errorf(oci.CodeMethodNotAllowed, "this path does not support the method; it supports %s", allow))
+	}
+}

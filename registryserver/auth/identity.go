@@ -1,0 +1,107 @@
+package auth
+
+import (
+	"slices"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+)
+
+// Identity is who sent a request, and what they may do: a snapshot that does
+// not change while the request is served. The zero Identity is a caller
+// without credentials who may do nothing.
+type Identity struct {
+	name   string
+	kind   identityKind
+	admin  bool
+	grants *grants
+}
+
+type identityKind uint8
+
+const (
+	anonymous identityKind = iota
+	user                   // of the directory or the htpasswd file
+	bearer                 // of a token that an external issuer signed
+)
+
+// Name returns the user name, the subject of a token, or "" for a caller
+// without credentials. A name from an htpasswd file or a token may hold any
+// character.
+func (id Identity) Name() string { return id.name }
+
+// Anonymous reports whether the request bore no credentials.
+func (id Identity) Anonymous() bool { return id.kind == anonymous }
+
+// Admin reports whether the caller may use the admin API. Only users of the
+// directory ever may.
+func (id Identity) Admin() bool { return id.admin }
+
+// May reports whether the caller has the right a on the repository.
+func (id Identity) May(a oci.Action, repo oci.Repository) bool {
+	return !repo.IsZero() && id.grants.allow(a, repo)
+}
+
+// MayList reports whether the catalog shows the repository to the caller:
+// those that they may pull, and all where a token grants registry:catalog:*.
+func (id Identity) MayList(repo oci.Repository) bool {
+	return id.grants.catalog() || id.May(oci.Pull, repo)
+}
+
+// Check returns nil where May is true, and otherwise the error to answer with:
+// UNAUTHORIZED, with a challenge, where other credentials may help, or DENIED.
+// A token is always answered with a challenge: its bearer can get one with more
+// scope (RFC 6750 section 3.1; distribution answers 401, and so do we).
+func (id Identity) Check(a oci.Action, repo oci.Repository) error {
+	switch {
+	case id.May(a, repo):
+		return nil
+	case id.kind == anonymous:
+		return &oci.Error{Code: oci.CodeUnauthorized, Message: "authentication required; log in to this registry first", Detail: missing(a, repo)}
+	case id.kind == bearer:
+		return &oci.Error{Code: oci.CodeUnauthorized, Message: "the token does not grant " + string(a) + " in repository " + repo.String(), Detail: missing(a, repo)}
+	}
+	return &oci.Error{Code: oci.CodeDenied, Message: "user " + id.name + " may not " + string(a) + " in repository " + repo.String() + "; a policy that grants it is needed", Detail: missing(a, repo)}
+}
+
+func missing(a oci.Action, repo oci.Repository) any {
+	return map[string]string{"action": string(a), "repository": repo.String()}
+}
+
+// grants are rights. They are immutable and shared by many identities; nil
+// grants nothing.
+type grants struct {
+	everywhere []oci.Action // on every repository
+	rules      []oci.Rule
+	also       *grants // what callers without credentials may do
+
+	// Of a token: exact names, and the catalog.
+	exact       map[string][]oci.Action
+	wholeListed bool
+}
+
+func (g *grants) allow(a oci.Action, repo oci.Repository) bool {
+	for ; g != nil; g = g.also {
+		if slices.Contains(g.everywhere, a) || slices.Contains(g.exact[repo.String()], a) ||
+			slices.ContainsFunc(g.rules, func(r oci.Rule) bool { return r.Allows(a, repo) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *grants) catalog() bool { return g != nil && g.wholeListed }
+
+// add adds a rule, and remembers rights on every repository apart: they are
+// the common case, and cost no matching.
+func (g *grants) add(rules ...oci.Rule) {
+	for _, r := range rules {
+		if slices.ContainsFunc(r.Repositories, oci.Glob.MatchesAll) {
+			g.everywhere = append(g.everywhere, r.Actions...)
+		} else {
+			g.rules = append(g.rules, r)
+		}
+	}
+}
+
+// everything is what anyone may do in an open registry.
+func everything() *grants { return &grants{everywhere: oci.Actions()} }

@@ -1,0 +1,181 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+// Keyring seals small values that leave the server and come back, such as the
+// state of an upload in its URL. Its first secret seals; any of them opens, so
+// that secrets can be exchanged without a break: a new one is first added as a
+// previous one everywhere, then made the current one, then the old one removed.
+// For each purpose the keys differ: what was sealed for one does not open for
+// another. It is safe for concurrent use.
+//
+// A sealed value is 1 byte format (1), 4 bytes key id, 24 bytes nonce, and
+// the ciphertext of XChaCha20-Poly1305 with its 16 bytes tag. Keys are
+// HKDF-SHA256 of the secret with info "registrykit/v1 seal <purpose>", key ids
+// the same with info "registrykit/v1 key id".
+type Keyring struct {
+	secrets []secret // the current one first
+
+	mu    sync.RWMutex
+	aeads map[string][]cipher.AEAD // by purpose, in the order of secrets
+}
+
+type secret struct {
+	text string
+	id   [keyIDSize]byte
+}
+
+const (
+	sealFormat = 1
+	keyIDSize  = 4
+	sealHeader = 1 + keyIDSize
+	// SealOverhead is how much longer a sealed value is than the plain one.
+	SealOverhead = sealHeader + chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead
+)
+
+// errSealed is all that Open says: the sealed value comes from a stranger.
+var errSealed = errors.New("the value was not sealed with a key of this registry for this purpose")
+
+// NewKeyring returns a keyring that seals with current and opens what current
+// or one of the previous secrets sealed.
+func NewKeyring(current string, previous ...string) (*Keyring, error) {
+	k := &Keyring{aeads: make(map[string][]cipher.AEAD)}
+	for i, text := range append([]string{current}, previous...) {
+		if text == "" {
+			return nil, fmt.Errorf("secret %d of the key ring is empty", i+1)
+		}
+		id, err := hkdf.Key(sha256.New, []byte(text), nil, "registrykit/v1 key id", keyIDSize)
+		if err != nil {
+			return nil, fmt.Errorf("derive key id: %w", err)
+		}
+		k.secrets = append(k.secrets, secret{text, [keyIDSize]byte(id)})
+	}
+	return k, nil
+}
+
+// Seal encrypts plaintext and binds it to the purpose, a constant of the
+// caller, and to aad, which must be the same for Open.
+func (k *Keyring) Seal(purpose string, plaintext, aad []byte) ([]byte, error) {
+	aeads, err := k.forPurpose(purpose)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, sealHeader+chacha20poly1305.NonceSizeX, SealOverhead+len(plaintext))
+	out[0] = sealFormat
+	copy(out[1:], k.secrets[0].id[:])
+	nonce := out[sealHeader:]
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, err
+	}
+	return aeads[0].Seal(out, nonce, plaintext, aad), nil
+}
+
+// Open returns what was sealed for the purpose with aad.
+func (k *Keyring) Open(purpose string, sealed, aad []byte) ([]byte, error) {
+	if len(sealed) < SealOverhead || sealed[0] != sealFormat {
+		return nil, errSealed
+	}
+	aeads, err := k.forPurpose(purpose)
+	if err != nil {
+		return nil, err
+	}
+	id, nonce := sealed[1:sealHeader], sealed[sealHeader:sealHeader+chacha20poly1305.NonceSizeX]
+	for i, s := range k.secrets {
+		if !bytes.Equal(id, s.id[:]) {
+			continue
+		}
+		if plain, err := aeads[i].Open(nil, nonce, sealed[sealHeader+len(nonce):], aad); err == nil {
+			return plain, nil
+		}
+	}
+	return nil, errSealed
+}
+
+// SealedWithCurrent reports whether a value says that it was sealed with the
+// current secret. Only Open proves it.
+func (k *Keyring) SealedWithCurrent(sealed []byte) bool {
+	return len(sealed) >= SealOverhead && sealed[0] == sealFormat && bytes.Equal(sealed[1:sealHeader], k.secrets[0].id[:])
+}
+
+// forPurpose returns the ciphers of a purpose, deriving them once.
+func (k *Keyring) forPurpose(purpose string) ([]cipher.AEAD, error) {
+	k.mu.RLock()
+	aeads, ok := k.aeads[purpose]
+	k.mu.RUnlock()
+	if ok {
+		return aeads, nil
+	}
+	for _, s := range k.secrets {
+		key, err := hkdf.Key(sha256.New, []byte(s.text), nil, "registrykit/v1 seal "+purpose, chacha20poly1305.KeySize)
+		if err != nil {
+			return nil, fmt.Errorf("derive key: %w", err)
+		}
+		aead, err := chacha20poly1305.NewX(key)
+		if err != nil {
+			return nil, err
+		}
+		aeads = append(aeads, aead)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.aeads[purpose] = aeads
+	return aeads, nil
+}
+
+const secretKey = storage.KitRoot + "/secrets/http"
+
+// LoadOrCreateSecret returns the HTTP secret that is kept in the store, for a
+// server where none is configured. Of several servers that start at once, one
+// makes it and all return the same. Whoever reads the store can read it: use it
+// for upload sessions only.
+func LoadOrCreateSecret(ctx context.Context, records storage.Records) (string, error) {
+	type record struct {
+		Version int    `json:"version"`
+		Secret  string `json:"secret"`
+	}
+	fresh := make([]byte, 32)
+	if _, err := rand.Read(fresh); err != nil {
+		return "", err
+	}
+	mine := record{1, base64.RawURLEncoding.EncodeToString(fresh)}
+	value, err := json.Marshal(mine)
+	if err != nil {
+		return "", err
+	}
+	for try := 0; ; try++ {
+		existing, err := records.Get(ctx, secretKey)
+		if err == nil {
+			var found record
+			if json.Unmarshal(existing.Value, &found) != nil || found.Version != 1 || found.Secret == "" {
+				return "", fmt.Errorf("the HTTP secret in the storage (%s) is damaged; remove that record, or set http.secret", secretKey)
+			}
+			return found.Secret, nil
+		}
+		if !errors.Is(err, storage.ErrNotFound) {
+			return "", fmt.Errorf("read the HTTP secret: %w", err)
+		}
+		_, err = records.Put(ctx, secretKey, value, storage.Absent)
+		switch {
+		case err == nil:
+			return mine.Secret, nil
+		case !errors.Is(err, storage.ErrConflict) || try > 2:
+			return "", fmt.Errorf("keep the HTTP secret: %w", err)
+		}
+	}
+}

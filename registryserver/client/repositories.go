@@ -1,0 +1,82 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+)
+
+// ListRepositories yields every repository in byte order. It ends at the first
+// error.
+func (c *Client) ListRepositories(ctx context.Context) iter.Seq2[Repository, error] {
+	return list[Repository](ctx, c, "/repositories")
+}
+
+// GetRepository returns a repository. See IsNotFound.
+func (c *Client) GetRepository(ctx context.Context, repository string) (Repository, error) {
+	var r Repository
+	path, err := repositoryPath(repository)
+	if err != nil {
+		return r, err
+	}
+	err = c.do(ctx, request{method: http.MethodGet, path: path}, &r)
+	return r, err
+}
+
+// DeleteRepository removes a repository with its tags, manifests and links to
+// blobs. Where deletes are forbidden by configuration, the code is UNSUPPORTED.
+// See IsNotFound.
+func (c *Client) DeleteRepository(ctx context.Context, repository string) error {
+	path, err := repositoryPath(repository)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, request{method: http.MethodDelete, path: path}, nil)
+}
+
+// ListTags yields the names of a repository's tags in byte order. It ends at
+// the first error. See IsNotFound.
+func (c *Client) ListTags(ctx context.Context, repository string) iter.Seq2[Tag, error] {
+	path, err := repositoryPath(repository)
+	if err != nil {
+		return func(yield func(Tag, error) bool) { yield(Tag{}, err) }
+	}
+	return list[Tag](ctx, c, path+"/tags")
+}
+
+// GetTag returns a tag and what it points at. See IsNotFound.
+func (c *Client) GetTag(ctx context.Context, repository, tag string) (Tag, error) {
+	var t Tag
+	path, err := tagPath(repository, tag)
+	if err != nil {
+		return t, err
+	}
+	err = c.do(ctx, request{method: http.MethodGet, path: path}, &t)
+	return t, err
+}
+
+// DeleteTag removes a tag; the manifest stays. See DeleteRepository.
+func (c *Client) DeleteTag(ctx context.Context, repository, tag string) error {
+	path, err := tagPath(repository, tag)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, request{method: http.MethodDelete, path: path}, nil)
+}
+
+func repositoryPath(s string) (string, error) {
+	repo, err := oci.ParseRepository(s)
+	return "/repositories/" + url.PathEscape(repo.String()), err
+}
+
+func tagPath(repository, tag string) (string, error) {
+	path, err := repositoryPath(repository)
+	if err != nil {
+		return "", err
+	}
+	t, err := oci.ParseTag(tag)
+	return path + "/tags/" + url.PathEscape(t.String()), err
+}

@@ -1,0 +1,172 @@
+package client
+
+import (
+	"time"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+)
+
+// BasePath is where the admin API lies on a server.
+const BasePath = "/api/v1"
+
+// User is a user that the server keeps. It never holds a password or a hash.
+type User struct {
+	Username    string   `json:"username"`
+	Policies    []string `json:"policies"` // sorted, never null
+	Enabled     bool     `json:"enabled"`
+	Description string   `json:"description"`
+	// HasPassword says whether the user can log in with a password at all.
+	HasPassword bool `json:"has_password"`
+	// CredentialRevision is opaque and changes whenever the password is set,
+	// also when it is set to the same one. It is empty without a password.
+	CredentialRevision string `json:"credential_revision,omitempty"`
+	// Revision is opaque and changes with every change of the user. It is the
+	// ETag without its quotes.
+	Revision  string    `json:"revision"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// UserSpec is what a user shall be. Create and update take it whole: a field
+// left empty is set to empty, except the password.
+type UserSpec struct {
+	Username    string   `json:"username"`
+	Policies    []string `json:"policies"`
+	Enabled     bool     `json:"enabled"`
+	Description string   `json:"description"`
+	// At most one of Password and PasswordHash is set; see oci.CheckPassword and
+	// oci.CheckPasswordHash for what is allowed. With neither, an update keeps
+	// the password, and a new user cannot log in until it gets one.
+	Password     *string `json:"password,omitempty"`
+	PasswordHash *string `json:"password_hash,omitempty"`
+}
+
+// Rule allows actions ("pull", "push", "delete") on the repositories that any
+// of its globs matches; see oci.Glob.
+type Rule struct {
+	Repositories []string `json:"repositories"`
+	Actions      []string `json:"actions"`
+}
+
+// Policy is a named list of rules.
+type Policy struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Rules       []Rule `json:"rules"` // never null
+	// Anonymous grants the policy to callers without credentials, too.
+	Anonymous bool `json:"anonymous"`
+	// BuiltIn marks admin, read-write and read-only, which cannot be changed.
+	BuiltIn bool `json:"built_in"`
+	// Revision is as a user's; empty for a built-in policy, as are the times.
+	Revision  string    `json:"revision,omitempty"`
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	UpdatedAt time.Time `json:"updated_at,omitzero"`
+}
+
+// PolicySpec is what a policy shall be, whole.
+type PolicySpec struct {
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Rules       []Rule `json:"rules"`
+	Anonymous   bool   `json:"anonymous"`
+}
+
+// Certificate is a certificate that was installed. It never holds the private
+// key.
+type Certificate struct {
+	Name           string   `json:"name"`
+	CertificatePEM string   `json:"certificate_pem"` // with its chain
+	Fingerprint    string   `json:"fingerprint"`     // SHA-256 in hex
+	Subject        string   `json:"subject"`
+	Issuer         string   `json:"issuer"`
+	SerialNumber   string   `json:"serial_number"` // in hex
+	DNSNames       []string `json:"dns_names"`     // never null
+	IPAddresses    []string `json:"ip_addresses"`  // never null
+	// NotBefore and NotAfter bound the time in which it can be used.
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+	// Served says whether the server that answered shows it to clients, and
+	// Problem why not.
+	Served  bool   `json:"served"`
+	Problem string `json:"problem,omitempty"`
+	// Revision is as a user's.
+	Revision  string    `json:"revision"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// CertificateSpec is a certificate to install, and its private key.
+type CertificateSpec struct {
+	Name           string `json:"name"`
+	CertificatePEM string `json:"certificate_pem"` // the server's own first, then what signed it
+	PrivateKeyPEM  string `json:"private_key_pem"`
+}
+
+// Repository is a repository that holds something.
+type Repository struct {
+	Name string `json:"name"`
+}
+
+// Tag is a tag of a repository. A list of tags holds only names; GetTag tells
+// the rest, which describes the manifest as an OCI descriptor does.
+type Tag struct {
+	Name      string     `json:"name"`
+	Digest    oci.Digest `json:"digest,omitzero"`
+	MediaType string     `json:"media_type,omitempty"`
+	Size      int64      `json:"size,omitempty"`
+}
+
+// Server describes the server and what it can do.
+type Server struct {
+	Version     string   `json:"version"`
+	APIVersions []string `json:"api_versions"`
+	Storage     Storage  `json:"storage"`
+	// Capabilities names what this server can do beyond the first version of
+	// the API, so that a newer client need not guess.
+	Capabilities   []string       `json:"capabilities"`
+	PasswordPolicy PasswordPolicy `json:"password_policy"`
+	// DeleteEnabled is false where the configuration forbids every delete.
+	DeleteEnabled bool `json:"delete_enabled"`
+	// Open says that nobody is configured who could log in, so that anyone may
+	// push and pull.
+	Open bool `json:"open"`
+}
+
+// Storage says where the server keeps its content.
+type Storage struct {
+	Driver string `json:"driver"` // "filesystem", "s3"
+}
+
+// PasswordPolicy says which passwords and hashes the server accepts.
+type PasswordPolicy struct {
+	MinBytes      int `json:"min_bytes"`
+	MaxBytes      int `json:"max_bytes"`
+	MinBcryptCost int `json:"min_bcrypt_cost"`
+	MaxBcryptCost int `json:"max_bcrypt_cost"`
+}
+
+// Page is one page of a list. Next is the value of ?after= for the next page,
+// and empty on the last one.
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// ErrorBody is the body of every answer that is an error, here and under /v2/.
+type ErrorBody struct {
+	Errors []ErrorItem `json:"errors"`
+}
+
+// ErrorItem is one error of an ErrorBody.
+type ErrorItem struct {
+	Code    oci.Code `json:"code"`
+	Message string   `json:"message"`
+	Detail  any      `json:"detail,omitempty"`
+}
+
+// Missing is the detail of a NOT_FOUND error that is about an object, rather
+// than about a path that this server does not serve.
+type Missing struct {
+	Kind string `json:"kind"` // "user", "policy", "certificate"
+	Name string `json:"name"`
+}

@@ -1,0 +1,147 @@
+// Command registryserver is a private OCI and Docker registry.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/server"
+)
+
+// version is set by the linker in releases.
+var version = ""
+
+const usage = `registryserver is a private OCI and Docker registry.
+
+Usage:
+  registryserver serve [config.yml]    run the registry
+  registryserver config [config.yml]   check the configuration and print it, secrets masked
+  registryserver fsck [config.yml]     check the storage; --repair mends it, --json is for programs
+  registryserver client-setup HOST     print what each client needs to trust a private CA and to log in
+  registryserver version               print the version
+
+The configuration is that of CNCF distribution (registry:2, registry:3): a YAML
+file, by default /etc/distribution/config.yml or /etc/docker/registry/config.yml,
+and REGISTRY_* variables. docs/configuration.md lists every key.
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			os.Exit(2)
+		}
+		fmt.Fprintln(os.Stderr, "registryserver:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "fsck" {
+		return fsck(ctx, args[1:], stdout, stderr)
+	}
+	if len(args) > 0 && args[0] == "client-setup" {
+		return clientSetup(args[1:], stdout, stderr)
+	}
+	command, file := "", ""
+	switch {
+	case len(args) == 0 || len(args) > 2:
+	case len(args) == 1 && (strings.HasSuffix(args[0], ".yml") || strings.HasSuffix(args[0], ".yaml")):
+		command, file = "serve", args[0] // as the image of registry:2 accepts it
+	default:
+		command = args[0]
+		if len(args) == 2 {
+			file = args[1]
+		}
+	}
+	switch command {
+	case "serve":
+		return serve(ctx, file, stderr)
+	case "config":
+		return printConfig(file, stdout, stderr)
+	case "version", "--version", "-v":
+		fmt.Fprintln(stdout, "registryserver", buildVersion())
+		return nil
+	case "help", "--help", "-h":
+		fmt.Fprint(stdout, usage)
+		return nil
+	case "garbage-collect":
+		return errors.New("garbage-collect is not part of this version")
+	}
+	fmt.Fprint(stderr, usage)
+	return flag.ErrHelp
+}
+
+func load(file string) (*server.Config, []string, error) {
+	var content []byte
+	if path := server.FindConfig(file, os.Getenv); path != "" {
+		var err error
+		if content, err = os.ReadFile(path); err != nil {
+			return nil, nil, fmt.Errorf("read the configuration: %w", err)
+		}
+	}
+	config, warnings, err := server.LoadConfig(content, os.Environ())
+	if err != nil {
+		err = fmt.Errorf("the configuration cannot be used:\n%w", err)
+	}
+	return config, warnings, err
+}
+
+func serve(ctx context.Context, file string, stderr io.Writer) error {
+	config, warnings, err := load(file)
+	if err != nil {
+		for _, w := range warnings {
+			fmt.Fprintln(stderr, "warning:", w)
+		}
+		return err
+	}
+	log := server.NewLogger(stderr, config.Log)
+	slog.SetDefault(log)
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	s, err := server.New(ctx, config, server.Options{Log: log, Version: buildVersion()})
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
+
+func printConfig(file string, stdout, stderr io.Writer) error {
+	config, warnings, err := load(file)
+	for _, w := range warnings {
+		fmt.Fprintln(stderr, "warning:", w)
+	}
+	if err != nil {
+		return err
+	}
+	masked, err := config.Masked()
+	if err != nil {
+		return err
+	}
+	_, err = stdout.Write(masked)
+	return err
+}
+
+// buildVersion is the version of the release, or of the module that was built.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}

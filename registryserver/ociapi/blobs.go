@@ -1,0 +1,190 @@
+package ociapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+// getBlob answers GET and HEAD of a blob, with ranges and If-None-Match.
+func (a *API) getBlob(w http.ResponseWriter, r *http.Request, req request) error {
+	info, err := a.Registry.StatBlob(r.Context(), req.repo, req.digest)
+	if err != nil {
+		return err
+	}
+	if ranges := r.Header.Get("Range"); !strings.HasPrefix(ranges, "bytes=") {
+		r.Header.Del("Range") // a unit that we do not know is to be ignored (RFC 9110, 14.2)
+	} else if r.Header.Get("If-Range") == "" && unsatisfiable(ranges, info.Size) {
+		w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(info.Size, 10))
+		return oci.Errorf(oci.CodeRangeInvalid, "the Range lies outside of the blob's %d bytes", info.Size)
+	}
+	h := w.Header()
+	h.Set("Docker-Content-Digest", req.digest.String())
+	h.Set("ETag", `"`+req.digest.String()+`"`)
+	h.Set("Cache-Control", "max-age=31536000")
+	h.Set("Content-Type", "application/octet-stream")
+	if r.Method == http.MethodHead {
+		http.ServeContent(w, r, "", time.Time{}, &lazyBlob{size: info.Size})
+		return nil
+	}
+	content, err := a.Registry.OpenBlob(r.Context(), req.repo, info, 0)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	seeker, ok := content.(io.ReadSeeker)
+	if !ok {
+		seeker = &lazyBlob{size: info.Size, open: func(offset int64) (io.ReadCloser, error) {
+			return a.Registry.OpenBlob(r.Context(), req.repo, info, offset)
+		}}
+	}
+	http.ServeContent(w, r, "", time.Time{}, seeker)
+	return nil
+}
+
+// lazyBlob is a blob as http.ServeContent wants it, over a store that can only
+// open at an offset: seeking costs nothing until something is read.
+type lazyBlob struct {
+	size, offset int64
+	open         func(offset int64) (io.ReadCloser, error)
+	content      io.ReadCloser
+}
+
+func (b *lazyBlob) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += b.offset
+	case io.SeekEnd:
+		offset += b.size
+	}
+	if offset < 0 {
+		return 0, errors.New("seek before the beginning of a blob")
+	}
+	if b.content != nil && offset != b.offset {
+		_ = b.content.Close()
+		b.content = nil
+	}
+	b.offset = offset
+	return offset, nil
+}
+
+func (b *lazyBlob) Read(p []byte) (int, error) {
+	if b.open == nil {
+		return 0, io.EOF
+	}
+	if b.content == nil {
+		content, err := b.open(b.offset)
+		if err != nil {
+			return 0, err
+		}
+		b.content = content
+	}
+	n, err := b.content.Read(p)
+	b.offset += int64(n)
+	return n, err
+}
+
+// deleteBlob answers DELETE of a blob.
+func (a *API) deleteBlob(w http.ResponseWriter, r *http.Request, req request) error {
+	if err := a.Registry.DeleteBlob(r.Context(), req.repo, req.digest); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// startUpload answers POST blobs/uploads/: a mount, a whole blob in one
+// request, or a new session.
+func (a *API) startUpload(w http.ResponseWriter, r *http.Request, req request) error {
+	if req.query.Has("digest") {
+		return a.pushWhole(w, r, req)
+	}
+	if req.query.Has("mount") {
+		mounted, err := a.mount(r.Context(), req)
+		if err != nil {
+			return err
+		}
+		if !mounted.IsZero() {
+			a.created(w, r, req.repo, mounted)
+			return nil
+		}
+	}
+	up, err := a.Registry.StartUpload(r.Context())
+	if err != nil {
+		return err
+	}
+	s := newSession(req.repo, a.Now())
+	return a.keep(w, r, s, up, http.StatusAccepted)
+}
+
+// mount tries to link a blob that another repository has. Where that cannot
+// be, it returns no digest and the client uploads: a caller who may not pull
+// from the source learns nothing of what it holds.
+func (a *API) mount(ctx context.Context, req request) (oci.Digest, error) {
+	d, err := oci.ParseDigest(req.query.Get("mount"))
+	if err != nil {
+		return d, err
+	}
+	who := identity(ctx)
+	mayPull := func(from oci.Repository) bool { return who.May(oci.Pull, from) }
+	var from oci.Repository
+	if name := req.query.Get("from"); name != "" {
+		from, err = oci.ParseRepository(name)
+		if err == nil && !mayPull(from) {
+			return oci.Digest{}, nil
+		}
+	} else {
+		from, err = a.Registry.FindBlob(ctx, d, mayPull)
+	}
+	if err == nil {
+		err = a.Registry.MountBlob(ctx, from, req.repo, d)
+	}
+	if oci.ErrorCode(err) == oci.CodeBlobUnknown {
+		return oci.Digest{}, nil
+	}
+	return d, err
+}
+
+// pushWhole answers POST ?digest= with the blob as its body.
+func (a *API) pushWhole(w http.ResponseWriter, r *http.Request, req request) error {
+	want, err := oci.ParseDigest(req.query.Get("digest"))
+	if err != nil {
+		return err
+	}
+	up, err := a.Registry.StartUpload(r.Context())
+	if err != nil {
+		return err
+	}
+	if _, err := up.ReadFrom(bodyReader{r.Body}); err != nil {
+		// Nobody has a Location to go on with.
+		return errors.Join(err, up.Abort(context.WithoutCancel(r.Context())))
+	}
+	return a.commit(w, r, req.repo, up, want)
+}
+
+// commit ends an upload and answers 201.
+func (a *API) commit(w http.ResponseWriter, r *http.Request, repo oci.Repository, up storage.Upload, want oci.Digest) error {
+	if _, err := a.Registry.CommitUpload(r.Context(), repo, up, want); err != nil {
+		_ = up.Close()
+		return err
+	}
+	a.created(w, r, repo, want)
+	return nil
+}
+
+// created answers 201 for a blob.
+func (a *API) created(w http.ResponseWriter, r *http.Request, repo oci.Repository, d oci.Digest) {
+	h := w.Header()
+	h.Set("Location", a.url(r, a.Prefix+"v2/"+repo.String()+"/blobs/"+d.String()))
+	h.Set("Docker-Content-Digest", d.String())
+	h.Set("Content-Length", "0")
+	w.WriteHeader(http.StatusCreated)
+}

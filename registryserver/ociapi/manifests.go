@@ -1,0 +1,109 @@
+package ociapi
+
+import (
+	"bytes"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
+)
+
+// maxTagParameters bounds ?tag= on one push, as the spec suggests at least 10.
+const maxTagParameters = 100
+
+// getManifest answers GET and HEAD of a manifest: always the stored bytes,
+// whatever Accept says. A client that cannot read them says so better than a
+// 404 would.
+func (a *API) getManifest(w http.ResponseWriter, r *http.Request, req request) error {
+	m, err := a.Registry.Manifest(r.Context(), req.repo, req.ref)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", m.MediaType)
+	h.Set("Docker-Content-Digest", m.Digest.String())
+	h.Set("ETag", `"`+m.Digest.String()+`"`)
+	r.Header.Del("Range") // of a document that is read whole there are no parts
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(m.Content))
+	return nil
+}
+
+// putManifest answers PUT of a manifest by tag, or by digest with any number
+// of ?tag= parameters.
+func (a *API) putManifest(w http.ResponseWriter, r *http.Request, req request) error {
+	tags, err := pushedTags(req)
+	if err != nil {
+		return err
+	}
+	contentType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return oci.Errorf(oci.CodeManifestInvalid, "the Content-Type is missing or malformed; use one of %s", strings.Join(oci.ManifestMediaTypes(), ", "))
+	}
+	if r.ContentLength > oci.MaxManifestSize {
+		return oci.Errorf(oci.CodeRequestEntityTooLarge, "manifest of %d bytes is too large; at most %d are allowed", r.ContentLength, oci.MaxManifestSize)
+	}
+	body, err := io.ReadAll(bodyReader{http.MaxBytesReader(w, r.Body, oci.MaxManifestSize)})
+	if err != nil {
+		return err
+	}
+	pushed, err := a.Registry.PutManifest(r.Context(), registry.Push{
+		Repository: req.repo, Digest: req.ref.Digest, Tags: tags, ContentType: contentType, Body: body,
+	})
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Location", a.url(r, a.Prefix+"v2/"+req.repo.String()+"/manifests/"+pushed.Digest.String()))
+	h.Set("Docker-Content-Digest", pushed.Digest.String())
+	if !pushed.Subject.IsZero() {
+		h.Set("OCI-Subject", pushed.Subject.String())
+	}
+	if req.query.Has("tag") {
+		for _, tag := range tags {
+			h.Add("OCI-Tag", tag.String())
+		}
+	}
+	h.Set("Content-Length", "0")
+	w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+func pushedTags(req request) ([]oci.Tag, error) {
+	if !req.ref.Tag.IsZero() {
+		return []oci.Tag{req.ref.Tag}, nil
+	}
+	names := req.query["tag"]
+	if len(names) > maxTagParameters {
+		return nil, oci.Errorf(oci.CodeTagInvalid, "%d tag parameters are too many; at most %d are allowed", len(names), maxTagParameters)
+	}
+	var tags []oci.Tag
+	for _, name := range names {
+		tag, err := oci.ParseTag(name)
+		if err != nil {
+			return nil, err
+		}
+		tags = append(tags, tag)
+	}
+	return tags, nil
+}
+
+// deleteManifest answers DELETE by tag, which removes the tag alone, or by
+// digest, which removes the manifest and its tags.
+func (a *API) deleteManifest(w http.ResponseWriter, r *http.Request, req request) error {
+	var err error
+	if req.ref.Digest.IsZero() {
+		err = a.Registry.DeleteTag(r.Context(), req.repo, req.ref.Tag)
+	} else {
+		err = a.Registry.DeleteManifest(r.Context(), req.repo, req.ref.Digest)
+	}
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}

@@ -1,0 +1,134 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+// StatBlob describes a blob that the repository has. The link in the
+// repository is what gives access: a blob of another repository is
+// BLOB_UNKNOWN here.
+func (r *Registry) StatBlob(ctx context.Context, repo oci.Repository, d oci.Digest) (storage.BlobInfo, error) {
+	canonical, _, err := r.readLink(ctx, layerLink(repo, d))
+	if err == nil && d.Algorithm() == oci.Canonical && canonical != d {
+		err = storage.ErrNotFound // a damaged link must not serve other bytes
+	}
+	var info storage.BlobInfo
+	if err == nil {
+		info, err = r.blobs.Stat(ctx, canonical)
+	}
+	if errors.Is(err, storage.ErrNotFound) {
+		return info, blobUnknown(repo, d, err)
+	}
+	return info, err
+}
+
+// OpenBlob opens a blob that StatBlob described. A store that can seek returns
+// an io.ReadSeekCloser. BLOB_UNKNOWN.
+func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repository, info storage.BlobInfo, offset int64) (io.ReadCloser, error) {
+	content, err := r.blobs.Open(ctx, info.Digest, offset)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, blobUnknown(repo, info.Digest, err)
+	}
+	return content, err
+}
+
+// DeleteBlob takes the blob out of the repository. Its content stays for other
+// repositories, until a garbage collection finds no use for it.
+// BLOB_UNKNOWN.
+func (r *Registry) DeleteBlob(ctx context.Context, repo oci.Repository, d oci.Digest) error {
+	if _, err := r.StatBlob(ctx, repo, d); err != nil {
+		return err
+	}
+	return r.records.Delete(ctx, layerLink(repo, d), storage.Any)
+}
+
+// MountBlob links a blob of the repository from into the repository to. The
+// caller has checked the right to pull from one and push to the other.
+// BLOB_UNKNOWN.
+func (r *Registry) MountBlob(ctx context.Context, from, to oci.Repository, d oci.Digest) error {
+	info, err := r.StatBlob(ctx, from, d)
+	if err != nil {
+		return err
+	}
+	return r.linkBlob(ctx, to, info.Digest, d)
+}
+
+// mountSearchLimit bounds the repositories that FindBlob looks at.
+const mountSearchLimit = 1000
+
+// FindBlob returns a repository that has the blob and that mayPull accepts, for
+// a mount that names no source. It gives up after looking at a thousand
+// repositories. BLOB_UNKNOWN.
+func (r *Registry) FindBlob(ctx context.Context, d oci.Digest, mayPull func(oci.Repository) bool) (oci.Repository, error) {
+	unknown := blobUnknown(oci.Repository{}, d, nil)
+	if d.Algorithm() == oci.Canonical {
+		// Most such requests are for content that is nowhere: one look says so.
+		if _, err := r.blobs.Stat(ctx, d); errors.Is(err, storage.ErrNotFound) {
+			return oci.Repository{}, unknown
+		}
+	}
+	looked := 0
+	for repo, err := range r.Repositories(ctx, "") {
+		if err != nil {
+			return oci.Repository{}, err
+		}
+		if looked++; looked > mountSearchLimit {
+			break
+		}
+		if !mayPull(repo) {
+			continue
+		}
+		if _, err := r.StatBlob(ctx, repo, d); err == nil {
+			return repo, nil
+		} else if oci.ErrorCode(err) != oci.CodeBlobUnknown {
+			return oci.Repository{}, err
+		}
+	}
+	return oci.Repository{}, unknown
+}
+
+// StartUpload begins an upload.
+func (r *Registry) StartUpload(ctx context.Context) (storage.Upload, error) {
+	up, err := r.blobs.StartUpload(ctx)
+	return up, fault(err)
+}
+
+// ResumeUpload goes on with an upload, from its State. BLOB_UPLOAD_UNKNOWN,
+// TOOMANYREQUESTS.
+func (r *Registry) ResumeUpload(ctx context.Context, state []byte) (storage.Upload, error) {
+	up, err := r.blobs.ResumeUpload(ctx, state)
+	return up, fault(err)
+}
+
+// CommitUpload makes the upload a blob of the repository if it has the digest
+// want, and says so only once data and link are durable. DIGEST_INVALID.
+func (r *Registry) CommitUpload(ctx context.Context, repo oci.Repository, up storage.Upload, want oci.Digest) (storage.BlobInfo, error) {
+	info, err := up.Commit(ctx, want)
+	if err != nil {
+		return info, fault(err)
+	}
+	return info, r.linkBlob(ctx, repo, info.Digest, want)
+}
+
+// linkBlob gives the repository access to the content under its canonical
+// digest and, where the client used another one, under that too: the layout of
+// distribution keeps a sha512 name as a link that holds the sha256 digest.
+func (r *Registry) linkBlob(ctx context.Context, repo oci.Repository, canonical, asked oci.Digest) error {
+	if err := r.writeLink(ctx, layerLink(repo, canonical), canonical); err != nil || asked == canonical {
+		return err
+	}
+	return r.writeLink(ctx, layerLink(repo, asked), canonical)
+}
+
+func blobUnknown(repo oci.Repository, d oci.Digest, cause error) error {
+	where := ""
+	if !repo.IsZero() {
+		where = " in repository " + repo.String()
+	}
+	return &oci.Error{Code: oci.CodeBlobUnknown, Message: "blob unknown" + where, Detail: d, Err: cause}
+}

@@ -1,0 +1,69 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+// The keys of a repository's records. All but _referrers are distribution's;
+// docs/storage-format.md specifies them.
+
+const repositoriesDir = storage.DistributionRoot + "/repositories"
+
+func repositoryDir(repo oci.Repository) string { return repositoriesDir + "/" + repo.String() }
+
+func layerLink(repo oci.Repository, d oci.Digest) string {
+	return repositoryDir(repo) + "/_layers/" + digestPath(d) + "/link"
+}
+
+func revisionLink(repo oci.Repository, d oci.Digest) string {
+	return repositoryDir(repo) + "/_manifests/revisions/" + digestPath(d) + "/link"
+}
+
+func tagsDir(repo oci.Repository) string { return repositoryDir(repo) + "/_manifests/tags" }
+
+func tagCurrent(repo oci.Repository, t oci.Tag) string {
+	return tagsDir(repo) + "/" + t.String() + "/current/link"
+}
+
+func tagIndex(repo oci.Repository, t oci.Tag) string {
+	return tagsDir(repo) + "/" + t.String() + "/index/"
+}
+
+func tagIndexLink(repo oci.Repository, t oci.Tag, d oci.Digest) string {
+	return tagIndex(repo, t) + digestPath(d) + "/link"
+}
+
+func referrersDir(repo oci.Repository, subject oci.Digest) string {
+	return repositoryDir(repo) + "/_referrers/" + digestPath(subject) + "/"
+}
+
+func referrerKey(repo oci.Repository, subject, d oci.Digest) string {
+	return referrersDir(repo, subject) + digestPath(d) + "/descriptor"
+}
+
+func digestPath(d oci.Digest) string { return string(d.Algorithm()) + "/" + d.Hex() }
+
+// readLink returns the digest that a link holds. A link that holds none, as a
+// crash of another program may leave, is as good as absent: ErrNotFound.
+func (r *Registry) readLink(ctx context.Context, key string) (oci.Digest, storage.Version, error) {
+	rec, err := r.records.Get(ctx, key)
+	if err != nil {
+		return oci.Digest{}, "", err
+	}
+	d, err := oci.ParseDigest(strings.TrimSpace(string(rec.Value)))
+	if err != nil {
+		return oci.Digest{}, rec.Version, fmt.Errorf("link %s is damaged: %w", key, storage.ErrNotFound)
+	}
+	return d, rec.Version, nil
+}
+
+// writeLink makes the link hold d: its bytes, without a line break.
+func (r *Registry) writeLink(ctx context.Context, key string, d oci.Digest) error {
+	_, err := r.records.Put(ctx, key, []byte(d.String()), storage.Any)
+	return err
+}

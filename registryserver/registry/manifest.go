@@ -1,0 +1,175 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+// Manifest is a stored manifest.
+type Manifest struct {
+	Digest    oci.Digest // as it was asked for, or as the tag has it
+	MediaType string
+	Content   []byte
+}
+
+// Manifest returns a manifest by tag or digest. MANIFEST_UNKNOWN.
+func (r *Registry) Manifest(ctx context.Context, repo oci.Repository, ref oci.Reference) (Manifest, error) {
+	d := ref.Digest
+	if d.IsZero() {
+		var err error
+		if d, err = r.ResolveTag(ctx, repo, ref.Tag); err != nil {
+			return Manifest{}, err
+		}
+	}
+	canonical, err := r.revision(ctx, repo, d)
+	if err != nil {
+		return Manifest{}, err
+	}
+	content, err := r.readManifest(ctx, canonical)
+	if errors.Is(err, storage.ErrNotFound) {
+		return Manifest{}, manifestUnknown(repo, ref.String(), err)
+	}
+	if err != nil {
+		return Manifest{}, err
+	}
+	return Manifest{Digest: d, MediaType: oci.SniffMediaType(content), Content: content}, nil
+}
+
+// revision returns the canonical digest of a manifest that the repository has.
+// MANIFEST_UNKNOWN.
+func (r *Registry) revision(ctx context.Context, repo oci.Repository, d oci.Digest) (oci.Digest, error) {
+	canonical, _, err := r.readLink(ctx, revisionLink(repo, d))
+	if err == nil && d.Algorithm() == oci.Canonical && canonical != d {
+		err = storage.ErrNotFound // a damaged link must not serve other bytes
+	}
+	if errors.Is(err, storage.ErrNotFound) {
+		return oci.Digest{}, manifestUnknown(repo, d.String(), err)
+	}
+	return canonical, err
+}
+
+func (r *Registry) readManifest(ctx context.Context, canonical oci.Digest) ([]byte, error) {
+	content, err := r.blobs.Open(ctx, canonical, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	// Other programs may have had another limit, so allow twice ours.
+	const limit = 2 * oci.MaxManifestSize
+	body, err := io.ReadAll(io.LimitReader(content, limit+1))
+	if err == nil && len(body) > limit {
+		err = fmt.Errorf("manifest %s is larger than %d bytes", canonical, limit)
+	}
+	return body, err
+}
+
+// Push is a manifest on its way in.
+type Push struct {
+	Repository  oci.Repository
+	Digest      oci.Digest // what the client says it is; zero to take the canonical one
+	Tags        []oci.Tag
+	ContentType string
+	Body        []byte
+}
+
+// Pushed is what became of a Push.
+type Pushed struct {
+	Digest  oci.Digest
+	Subject oci.Digest // zero if the manifest has none
+}
+
+// PutManifest stores a manifest and tags it. It returns once everything is
+// durable; the tags come last. DIGEST_INVALID, MANIFEST_INVALID, or one
+// MANIFEST_BLOB_UNKNOWN for each thing that the manifest names and the
+// repository lacks, joined.
+func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
+	m, err := oci.ParseManifest(p.ContentType, p.Body)
+	if err != nil {
+		return Pushed{}, err
+	}
+	d := p.Digest
+	if d.IsZero() {
+		d = oci.FromBytes(p.Body)
+	} else if d.Algorithm().Of(p.Body) != d {
+		return Pushed{}, &oci.Error{Code: oci.CodeDigestInvalid, Message: "the manifest does not have the digest in the URL; nothing was stored", Detail: d}
+	}
+	if err := r.checkReferences(ctx, p.Repository, m); err != nil {
+		return Pushed{}, err
+	}
+	was, err := r.tagVersions(ctx, p.Repository, p.Tags)
+	if err != nil {
+		return Pushed{}, err
+	}
+	if err := r.storeManifest(ctx, p.Repository, d, m, p.Body); err != nil {
+		return Pushed{}, err
+	}
+	for i, tag := range p.Tags {
+		if err := r.putTag(ctx, p.Repository, tag, d, was[i]); err != nil {
+			return Pushed{}, err
+		}
+	}
+	pushed := Pushed{Digest: d}
+	if m.Subject != nil {
+		pushed.Subject = m.Subject.Digest
+	}
+	return pushed, nil
+}
+
+func (r *Registry) storeManifest(ctx context.Context, repo oci.Repository, d oci.Digest, m *oci.Manifest, body []byte) error {
+	info, err := r.blobs.Put(ctx, body)
+	if err != nil {
+		return err
+	}
+	if err := r.writeLink(ctx, revisionLink(repo, info.Digest), info.Digest); err != nil {
+		return err
+	}
+	if d != info.Digest {
+		if err := r.writeLink(ctx, revisionLink(repo, d), info.Digest); err != nil {
+			return err
+		}
+	}
+	if m.Subject == nil {
+		return nil
+	}
+	return r.putReferrer(ctx, repo, d, m, int64(len(body)))
+}
+
+// DeleteManifest removes a manifest from the repository, with the tags that
+// point at it. Its bytes stay until a garbage collection. MANIFEST_UNKNOWN.
+func (r *Registry) DeleteManifest(ctx context.Context, repo oci.Repository, d oci.Digest) error {
+	canonical, err := r.revision(ctx, repo, d)
+	if err != nil {
+		return err
+	}
+	// The same bytes may have been pushed under both digests: one manifest, two
+	// links. They go together.
+	names := []oci.Digest{canonical}
+	content, err := r.readManifest(ctx, canonical)
+	switch {
+	case err == nil:
+		names = append(names, oci.SHA512.Of(content))
+	case !errors.Is(err, storage.ErrNotFound):
+		return err
+	}
+	if err := r.untag(ctx, repo, names); err != nil {
+		return err
+	}
+	if err := r.deleteReferrer(ctx, repo, names, content); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := r.records.Delete(ctx, revisionLink(repo, name), storage.Any); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func manifestUnknown(repo oci.Repository, ref string, cause error) error {
+	return &oci.Error{Code: oci.CodeManifestUnknown, Message: fmt.Sprintf("manifest %s unknown in repository %s", ref, repo), Detail: map[string]string{"name": repo.String(), "reference": ref}, Err: cause}
+}

@@ -1,0 +1,70 @@
+// Package registry is the registry itself: push, pull, mount, tag, delete and
+// list, over the two interfaces of package storage, with no HTTP in it. It
+// lays out its records as CNCF distribution does (docs/storage-format.md), and
+// writes in an order that leaves garbage after a crash, never a name that
+// leads nowhere: blob data, then links, then a manifest's revision link and
+// referrer entry, then the tag.
+//
+// Every error that a client may see is an *oci.Error; any other error is a
+// fault of the store.
+package registry
+
+import (
+	"errors"
+	"regexp"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+// Registry keeps repositories. Its methods may be called concurrently.
+type Registry struct {
+	blobs   storage.Blobs
+	records storage.Records
+	rules   Validation
+}
+
+// Validation says what a pushed manifest is held to (distribution's
+// "validation" section). The zero value is the strictest: everything that a
+// manifest names must have been pushed to its repository.
+type Validation struct {
+	// Off accepts manifests whose config, layers or children are missing.
+	Off bool
+	// Platforms says which children of an index must exist.
+	Platforms PlatformRule
+	// PlatformList holds the "os/architecture" pairs of PlatformsListed.
+	PlatformList []string
+	// AllowURLs and DenyURLs hold patterns for the URLs of layers that live
+	// elsewhere. A URL must match one of AllowURLs, if there are any, and none of
+	// DenyURLs.
+	AllowURLs, DenyURLs []*regexp.Regexp
+}
+
+// PlatformRule is which children of an index must exist when it is pushed.
+type PlatformRule int
+
+// The values of validation.manifests.indexes.platforms.
+const (
+	PlatformsAll PlatformRule = iota
+	PlatformsNone
+	PlatformsListed
+)
+
+// New returns a registry over the two halves of a store.
+func New(blobs storage.Blobs, records storage.Records, rules Validation) *Registry {
+	return &Registry{blobs: blobs, records: records, rules: rules}
+}
+
+// fault turns the errors of package storage that are a client's doing into
+// *oci.Error, and leaves the others as they are.
+func fault(err error) error {
+	switch {
+	case errors.Is(err, storage.ErrDigestMismatch):
+		return &oci.Error{Code: oci.CodeDigestInvalid, Message: "the content does not have the digest that was claimed for it; nothing was stored", Err: err}
+	case errors.Is(err, storage.ErrUploadUnknown):
+		return &oci.Error{Code: oci.CodeBlobUploadUnknown, Message: "upload unknown: it was finished, cancelled or swept, or never begun; start a new one", Err: err}
+	case errors.Is(err, storage.ErrUploadBusy):
+		return &oci.Error{Code: oci.CodeTooManyRequests, Message: "another request is still writing to this upload; ask for its status and go on from there", Err: err}
+	}
+	return err
+}

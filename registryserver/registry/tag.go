@@ -1,0 +1,155 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+// ResolveTag returns the digest that the tag points at. MANIFEST_UNKNOWN.
+func (r *Registry) ResolveTag(ctx context.Context, repo oci.Repository, tag oci.Tag) (oci.Digest, error) {
+	d, _, err := r.readLink(ctx, tagCurrent(repo, tag))
+	if errors.Is(err, storage.ErrNotFound) {
+		return d, manifestUnknown(repo, tag.String(), err)
+	}
+	return d, err
+}
+
+// Tags yields the repository's tags in byte order, after the given one.
+// NAME_UNKNOWN if there is no such repository.
+func (r *Registry) Tags(ctx context.Context, repo oci.Repository, after string) iter.Seq2[oci.Tag, error] {
+	return func(yield func(oci.Tag, error) bool) {
+		found := false
+		for name, err := range r.records.Children(ctx, tagsDir(repo), after) {
+			found = true
+			if err != nil {
+				yield(oci.Tag{}, err)
+				return
+			}
+			tag, err := oci.ParseTag(name)
+			if err != nil {
+				continue // not a tag: something foreign in the folder
+			}
+			if !yield(tag, nil) {
+				return
+			}
+		}
+		if found {
+			return
+		}
+		exists, err := r.RepositoryExists(ctx, repo)
+		if err == nil && !exists {
+			err = &oci.Error{Code: oci.CodeNameUnknown, Message: "repository " + repo.String() + " unknown", Detail: map[string]string{"name": repo.String()}}
+		}
+		if err != nil {
+			yield(oci.Tag{}, err)
+		}
+	}
+}
+
+// tagVersions reads what the tags are now, for putTag.
+func (r *Registry) tagVersions(ctx context.Context, repo oci.Repository, tags []oci.Tag) ([]storage.Version, error) {
+	was := make([]storage.Version, len(tags))
+	for i, tag := range tags {
+		rec, err := r.records.Get(ctx, tagCurrent(repo, tag))
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return nil, err
+		}
+		was[i] = rec.Version // Absent where there is none
+	}
+	return was, nil
+}
+
+// putTag points the tag at d, if it still is as was says. If it is not, another
+// push or a delete of the tag came in between: ours counts as the earlier of
+// the two, whose result is what the tag shows now. So a write that stalled
+// can never undo a newer one that was acknowledged.
+func (r *Registry) putTag(ctx context.Context, repo oci.Repository, tag oci.Tag, d oci.Digest, was storage.Version) error {
+	_, err := r.records.Put(ctx, tagCurrent(repo, tag), []byte(d.String()), was)
+	if errors.Is(err, storage.ErrConflict) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return r.writeLink(ctx, tagIndexLink(repo, tag, d), d)
+}
+
+// DeleteTag removes the tag and its history; what it pointed at stays.
+// MANIFEST_UNKNOWN.
+func (r *Registry) DeleteTag(ctx context.Context, repo oci.Repository, tag oci.Tag) error {
+	rec, err := r.records.Get(ctx, tagCurrent(repo, tag))
+	if errors.Is(err, storage.ErrNotFound) {
+		return manifestUnknown(repo, tag.String(), err)
+	}
+	if err != nil {
+		return err
+	}
+	return r.deleteTag(ctx, repo, tag, rec.Version)
+}
+
+// deleteTag removes the history first and the tag last, so that a crash leaves
+// a whole tag. If the tag moved meanwhile, it stays: the deletion counts as the
+// earlier of the two.
+func (r *Registry) deleteTag(ctx context.Context, repo oci.Repository, tag oci.Tag, was storage.Version) error {
+	if err := r.deleteAll(ctx, tagIndex(repo, tag)); err != nil {
+		return err
+	}
+	err := r.records.Delete(ctx, tagCurrent(repo, tag), was)
+	if errors.Is(err, storage.ErrConflict) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// A push of the same digest may have written its history link since: alone,
+	// it would show as a tag that leads nowhere.
+	return r.deleteAll(ctx, tagIndex(repo, tag))
+}
+
+// untag removes the tags that point at one of the digests.
+func (r *Registry) untag(ctx context.Context, repo oci.Repository, targets []oci.Digest) error {
+	for name, err := range r.records.Children(ctx, tagsDir(repo), "") {
+		if err != nil {
+			return err
+		}
+		tag, err := oci.ParseTag(name)
+		if err != nil {
+			continue
+		}
+		d, version, err := r.readLink(ctx, tagCurrent(repo, tag))
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if slices.Contains(targets, d) {
+			if err := r.deleteTag(ctx, repo, tag, version); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// deleteAll removes every record whose key begins with prefix.
+func (r *Registry) deleteAll(ctx context.Context, prefix string) error {
+	var keys []string
+	for key, err := range r.records.List(ctx, prefix, "") {
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
+	}
+	for _, key := range keys {
+		if err := r.records.Delete(ctx, key, storage.Any); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package server
+
+import "math"
+
+// otherSettings are the keys that are known and do not make a Config of their
+// own: what is read elsewhere, what has no effect here, and what refuse turns down. Listing
+// them finds typos in them all the same.
+func otherSettings() []setting {
+	number := asInt(nil, math.MinInt)
+	all := []setting{
+		{"version", known{textShape}},
+		{"validation.enabled", asBool(nil)},
+		{"validation.manifests.indexes.platformlist[].architecture", known{textShape}},
+		{"validation.manifests.indexes.platformlist[].os", known{textShape}},
+		{"http.headers.*[]", known{textShape}},
+		{"http.tls.letsencrypt.cachefile", asText(nil)},
+		{"log.hooks[].disabled", asBool(nil)},
+		{"log.hooks[].type", asText(nil)},
+		{"log.hooks[].levels", asTexts(nil)},
+		{"log.hooks[].options.smtp.addr", asText(nil)},
+		{"log.hooks[].options.smtp.username", asText(nil)},
+		{"log.hooks[].options.smtp.password", asSecret(nil)},
+		{"log.hooks[].options.smtp.insecure", asBool(nil)},
+		{"log.hooks[].options.from", asText(nil)},
+		{"log.hooks[].options.to", asTexts(nil)},
+		{"auth.silly.realm", asText(nil)},
+		{"auth.silly.service", asText(nil)},
+		{"policy.repository.classes", asTexts(nil)},
+		{"compatibility.schema1.enabled", asBool(nil)},
+		{"compatibility.schema1.signingkeyfile", asText(nil)},
+		{"reporting.bugsnag.apikey", asSecret(nil)},
+		{"reporting.bugsnag.releasestage", asText(nil)},
+		{"reporting.bugsnag.endpoint", asText(nil)},
+		{"reporting.newrelic.licensekey", asSecret(nil)},
+		{"reporting.newrelic.name", asText(nil)},
+		{"reporting.newrelic.verbose", asBool(nil)},
+		{"proxy.remoteurl", asText(nil)},
+		{"proxy.username", asText(nil)},
+		{"proxy.password", asSecret(nil)},
+		{"proxy.exec.command", asText(nil)},
+		{"proxy.exec.lifetime", asDuration(nil)},
+		{"proxy.ttl", asDuration(nil)},
+		{"proxy.cachewritetimeout", asDuration(nil)},
+		{"health.file[].file", asText(nil)},
+		{"health.file[].interval", asDuration(nil)},
+		{"health.file[].threshold", number},
+		{"health.http[].uri", asText(nil)},
+		{"health.http[].headers.*[]", asText(nil)},
+		{"health.http[].statuscode", number},
+		{"health.http[].timeout", asDuration(nil)},
+		{"health.http[].interval", asDuration(nil)},
+		{"health.http[].threshold", number},
+		{"health.tcp[].addr", asText(nil)},
+		{"health.tcp[].timeout", asDuration(nil)},
+		{"health.tcp[].interval", asDuration(nil)},
+		{"health.tcp[].threshold", number},
+	}
+	for _, kind := range []string{"registry", "repository", "storage"} {
+		all = append(all, []setting{
+			{"middleware." + kind + "[].name", asText(nil)},
+			{"middleware." + kind + "[].disabled", asBool(nil)},
+			{"middleware." + kind + "[].options", asFree()},
+		}...)
+	}
+	for _, driver := range []string{"azure", "gcs", "inmemory", "oss", "swift"} {
+		all = append(all, setting{"storage." + driver, asFree()})
+	}
+	all = append(all, s3Settings("storage.s3.")...)
+	all = append(all, s3Settings("storage.s3aws.")...)
+	all = append(all, notificationSettings()...)
+	return append(all, redisSettings()...)
+}
+
+func notificationSettings() []setting {
+	return []setting{
+		{"notifications.events.includereferences", asBool(nil)},
+		{"notifications.endpoints[].name", asText(nil)},
+		{"notifications.endpoints[].disabled", asBool(nil)},
+		{"notifications.endpoints[].url", asSecret(nil)}, // may hold a token
+		{"notifications.endpoints[].headers.*[]", asSecret(nil)},
+		{"notifications.endpoints[].timeout", asDuration(nil)},
+		{"notifications.endpoints[].threshold", asInt(nil, math.MinInt)},
+		{"notifications.endpoints[].backoff", asDuration(nil)},
+		{"notifications.endpoints[].ignoredmediatypes", asTexts(nil)},
+		{"notifications.endpoints[].ignore.mediatypes", asTexts(nil)},
+		{"notifications.endpoints[].ignore.actions", asTexts(nil)},
+	}
+}
+
+// s3Settings are the parameters of the drivers s3 and s3aws, of 2.8 and 3.
+func s3Settings(prefix string) []setting {
+	var all []setting
+	add := func(value settingValue, keys ...string) {
+		for _, key := range keys {
+			all = append(all, setting{prefix + key, value})
+		}
+	}
+	add(asSecret(nil), "accesskey", "secretkey")
+	add(asText(nil), "region", "regionendpoint", "redirectendpoint", "bucket", "keyid", "rootdirectory",
+		"storageclass", "objectacl", "useragent", "loglevel")
+	add(asBool(nil), "forcepathstyle", "encrypt", "secure", "skipverify", "v4auth", "usedualstack", "accelerate",
+		"usefipsendpoint")
+	add(asInt(nil, 0), "chunksize", "multipartcopychunksize", "multipartcopymaxconcurrency", "multipartcopythresholdsize")
+	return all
+}
+
+// redisSettings are both shapes of the section: 3's, after the Redis client's
+// options, and 2.8's addr and pool.
+func redisSettings() []setting {
+	var all []setting
+	add := func(value settingValue, keys ...string) {
+		for _, key := range keys {
+			all = append(all, setting{"redis." + key, value})
+		}
+	}
+	add(asTexts(nil), "addrs", "tls.rootcas")
+	add(asText(nil), "addr", "username", "clientname", "sentinelusername", "mastername", "identitysuffix",
+		"tls.certificate", "tls.key")
+	add(asSecret(nil), "password", "sentinelpassword")
+	add(asInt(nil, math.MinInt), "db", "protocol", "maxretries", "poolsize", "minidleconns", "maxidleconns",
+		"maxactiveconns", "maxredirects", "pool.maxidle", "pool.maxactive")
+	add(asDuration(nil), "minretrybackoff", "maxretrybackoff", "dialtimeout", "readtimeout", "writetimeout",
+		"pooltimeout", "connmaxidletime", "connmaxlifetime", "pool.idletimeout")
+	add(asBool(nil), "contexttimeoutenabled", "poolfifo", "readonly", "routebylatency", "routerandomly",
+		"disableidentity", "unstableresp3", "tls.enabled")
+	return all
+}

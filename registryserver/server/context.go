@@ -1,0 +1,31 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+)
+
+type requestIDKey struct{}
+
+func withRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+// requestIDLog adds the id of the request to each line that is logged with
+// its context.
+type requestIDLog struct{ slog.Handler }
+
+func (h requestIDLog) Handle(ctx context.Context, r slog.Record) error {
+	if id, ok := ctx.Value(requestIDKey{}).(string); ok {
+		r.AddAttrs(slog.String("request_id", id))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h requestIDLog) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return requestIDLog{h.Handler.WithAttrs(attrs)}
+}
+
+func (h requestIDLog) WithGroup(name string) slog.Handler {
+	return requestIDLog{h.Handler.WithGroup(name)}
+}

@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+// metrics are the server's Prometheus metrics. Names and labels are those of
+// distribution, so that dashboards go on working.
+type metrics struct {
+	registry *prometheus.Registry
+	inFlight *prometheus.GaugeVec
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	received *prometheus.CounterVec
+	sent     *prometheus.CounterVec
+	storage  *prometheus.HistogramVec
+	// reloadFailures counts certificates that could not be loaded anew.
+	reloadFailures prometheus.Counter
+}
+
+func newMetrics(version string) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "registry_http_in_flight_requests", Help: "Requests that are being answered, by endpoint."}, []string{"handler"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "registry_http_requests_total", Help: "Requests answered, by endpoint, method and status."}, []string{"handler", "method", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "registry_http_request_duration_seconds", Help: "Time to answer a request.", Buckets: prometheus.ExponentialBuckets(.001, 4, 9)}, []string{"handler", "method"}),
+		received: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "registry_http_received_bytes_total", Help: "Bytes of request bodies with a known length."}, []string{"handler"}),
+		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "registry_http_sent_bytes_total", Help: "Bytes of answers' bodies."}, []string{"handler"}),
+		storage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "registry_storage_action_seconds", Help: "Time that an operation of the storage took.", Buckets: prometheus.ExponentialBuckets(.0001, 4, 10)}, []string{"driver", "action"}),
+	}
+	m.reloadFailures = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "registry_tls_certificate_reload_failures_total", Help: "Changed certificates that could not be loaded; the ones before stayed in force."})
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "registry_build_info", Help: "Always 1; the version is the label."}, []string{"version"})
+	build.WithLabelValues(version).Set(1)
+	m.registry.MustRegister(m.inFlight, m.requests, m.duration, m.received, m.sent, m.storage, m.reloadFailures, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+func (m *metrics) begin(endpoint string) { m.inFlight.WithLabelValues(endpoint).Inc() }
+
+func (m *metrics) end(r *http.Request, x exchange) {
+	m.inFlight.WithLabelValues(x.endpoint).Dec()
+	method := strings.ToLower(r.Method)
+	switch r.Method {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE":
+	default:
+		method = "other" // a label must not grow with what clients make up
+	}
+	m.requests.WithLabelValues(x.endpoint, method, strconv.Itoa(x.status)).Inc()
+	m.duration.WithLabelValues(x.endpoint, method).Observe(x.duration.Seconds())
+	m.sent.WithLabelValues(x.endpoint).Add(float64(x.bytes))
+	if r.ContentLength > 0 {
+		m.received.WithLabelValues(x.endpoint).Add(float64(r.ContentLength))
+	}
+}
+
+// took observes one operation of the storage. Use: defer m.took(...)(time.Now()).
+func (m *metrics) took(driver, action string) func(time.Time) {
+	return func(start time.Time) {
+		m.storage.WithLabelValues(driver, action).Observe(time.Since(start).Seconds())
+	}
+}
+
+// measuredBlobs and measuredRecords time the operations of a store.
+type measuredBlobs struct {
+	storage.Blobs
+	m      *metrics
+	driver string
+}
+
+func (b measuredBlobs) Stat(ctx context.Context, d oci.Digest) (storage.BlobInfo, error) {
+	defer b.m.took(b.driver, "Stat")(time.Now())
+	return b.Blobs.Stat(ctx, d)
+}
+
+func (b measuredBlobs) Open(ctx context.Context, d oci.Digest, offset int64) (io.ReadCloser, error) {
+	defer b.m.took(b.driver, "Reader")(time.Now())
+	return b.Blobs.Open(ctx, d, offset)
+}
+
+func (b measuredBlobs) Put(ctx context.Context, content []byte) (storage.BlobInfo, error) {
+	defer b.m.took(b.driver, "PutContent")(time.Now())
+	return b.Blobs.Put(ctx, content)
+}
+
+type measuredRecords struct {
+	storage.Records
+	m      *metrics
+	driver string
+}
+
+func (rs measuredRecords) Get(ctx context.Context, key string) (storage.Record, error) {
+	defer rs.m.took(rs.driver, "GetContent")(time.Now())
+	return rs.Records.Get(ctx, key)
+}
+
+func (rs measuredRecords) Put(ctx context.Context, key string, value []byte, was storage.Version) (storage.Version, error) {
+	defer rs.m.took(rs.driver, "PutContent")(time.Now())
+	return rs.Records.Put(ctx, key, value, was)
+}
+
+func (rs measuredRecords) Delete(ctx context.Context, key string, was storage.Version) error {
+	defer rs.m.took(rs.driver, "Delete")(time.Now())
+	return rs.Records.Delete(ctx, key, was)
+}

@@ -1,0 +1,121 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
+	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+// keyring returns the keys that seal upload sessions: those configured, or one
+// that is kept in the storage.
+func (s *Server) keyring(ctx context.Context, records storage.Records) (*auth.Keyring, error) {
+	current := string(s.config.HTTP.Secret)
+	if current == "" {
+		var err error
+		if current, err = auth.LoadOrCreateSecret(ctx, records); err != nil {
+			return nil, err
+		}
+	}
+	return s.newKeyring(current)
+}
+
+// newKeyring returns the keys of a secret and of the configured previous ones.
+func (s *Server) newKeyring(current string) (*auth.Keyring, error) {
+	var previous []string
+	for _, secret := range s.config.HTTP.PreviousSecrets {
+		previous = append(previous, string(secret))
+	}
+	return auth.NewKeyring(current, previous...)
+}
+
+// users opens the directory of users, makes the configured admin, and sets the
+// gate.
+func (s *Server) users(ctx context.Context, records storage.Records) (*auth.Directory, error) {
+	directory, err := auth.OpenDirectory(ctx, auth.DirectoryConfig{Records: records, Log: s.log})
+	if err != nil {
+		return nil, err
+	}
+	s.tasks = append(s.tasks, func(ctx context.Context) error { directory.Run(ctx); return nil })
+
+	gate := auth.Config{Directory: directory, Log: s.log, ClientAddr: s.clientAddr}
+	admin := s.config.Admin
+	password := string(admin.Password)
+	if admin.PasswordFile != "" {
+		if password, err = readSecretFile(admin.PasswordFile); err != nil {
+			return nil, fmt.Errorf("admin.passwordfile: %w", err)
+		}
+	}
+	if password != "" {
+		if err := directory.EnsureAdmin(ctx, admin.Username, password); err != nil {
+			return nil, err
+		}
+		gate.LoginRequired = true
+	}
+	if c := s.config.Auth.HTPasswd; c != nil {
+		gate.Realm = c.Realm
+		if gate.HTPasswd, err = auth.OpenHTPasswd(c.Path, s.log, time.Now); err != nil {
+			return nil, fmt.Errorf("auth.htpasswd.path: %w", err)
+		}
+	}
+	if c := s.config.Auth.Token; c != nil {
+		gate.Tokens, err = auth.OpenTokens(auth.TokenConfig{
+			Realm: c.Realm, Service: c.Service, Issuer: c.Issuer, RootCertBundle: c.RootCertBundle, JWKS: c.JWKS,
+			SigningAlgorithms: c.SigningAlgorithms, AutoRedirect: c.AutoRedirect, AutoRedirectPath: c.AutoRedirectPath,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("auth.token: %w", err)
+		}
+	}
+	s.gate, err = auth.NewGate(gate)
+	return directory, err
+}
+
+// validation converts the rules for pushed manifests.
+func validation(c ValidationConfig) registry.Validation {
+	v := registry.Validation{Off: c.Disabled, AllowURLs: c.URLs.Allow, DenyURLs: c.URLs.Deny}
+	switch c.Indexes.Platforms {
+	case "none":
+		v.Platforms = registry.PlatformsNone
+	case "list":
+		v.Platforms = registry.PlatformsListed
+		for _, p := range c.Indexes.PlatformList {
+			v.PlatformList = append(v.PlatformList, p.OS+"/"+p.Architecture)
+		}
+		slices.Sort(v.PlatformList)
+	}
+	return v
+}
+
+// sweepUploads removes uploads that were abandoned, now and at each interval.
+func (s *Server) sweepUploads(blobs storage.Blobs) {
+	c := s.config.Storage.UploadPurging
+	if !c.Enabled || s.config.Storage.ReadOnly {
+		return
+	}
+	if c.DryRun {
+		s.log.Warn("storage.maintenance.uploadpurging.dryrun is on: abandoned uploads are kept")
+		return
+	}
+	s.tasks = append(s.tasks, func(ctx context.Context) error {
+		for {
+			swept, err := blobs.SweepUploads(ctx, time.Now().Add(-c.Age))
+			switch {
+			case ctx.Err() != nil:
+			case err != nil:
+				s.log.Error("abandoned uploads could not be swept", "error", err)
+			case swept > 0:
+				s.log.Info("abandoned uploads swept", "uploads", swept)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(c.Interval):
+			}
+		}
+	})
+}

@@ -1,0 +1,78 @@
+package fsstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+)
+
+// read returns the content of a file of at most limit bytes. Where there is
+// none, also because there is a folder, it returns fs.ErrNotExist.
+func (d disk) read(name string, limit int64) ([]byte, fs.FileInfo, error) {
+	f, err := os.Open(d.path(name))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if info.IsDir() {
+		return nil, nil, fs.ErrNotExist
+	}
+	content := make([]byte, 0, min(info.Size(), limit)+1)
+	for {
+		n, err := f.Read(content[len(content):cap(content)])
+		content = content[:len(content)+n]
+		if errors.Is(err, io.EOF) {
+			return content, info, nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if int64(len(content)) > limit {
+			return nil, nil, fmt.Errorf("the file has more than %d bytes", limit)
+		}
+		if len(content) == cap(content) { // it grew meanwhile
+			content = append(content, 0)[:len(content)]
+		}
+	}
+}
+
+// readAt fills buf from f, whose end must not come before.
+func readAt(f *os.File, buf []byte, offset int64) error {
+	n, err := f.ReadAt(buf, offset)
+	if n < len(buf) && (err == nil || errors.Is(err, io.EOF)) {
+		return io.ErrUnexpectedEOF
+	}
+	if n == len(buf) {
+		return nil
+	}
+	return err
+}
+
+// absent reports whether a file could not be opened because there is none: its
+// name, or a folder in it, does not exist or cannot.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
+}
+
+// bare takes the path out of an error of package os, for errors that name keys
+// instead. The system's error stays for errors.Is.
+func bare(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// touch sets the time of modification of a file of ours to now.
+func touch(file string) error { return os.Chtimes(file, time.Time{}, time.Now()) }

@@ -1,0 +1,28 @@
+//go:build unix
+
+package fsstore
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// look is an open folder from which names below it are looked at: for the
+// thousands of tags of a repository, walking the long path to it again for
+// each would be most of the work.
+type look struct{ f *os.File }
+
+func openLook(path string) (look, error) {
+	f, err := os.Open(path)
+	return look{f}, err
+}
+
+// regular reports whether the name, relative to the folder, is a regular file.
+func (l look) regular(name string) bool {
+	var stat unix.Stat_t
+	err := unix.Fstatat(int(l.f.Fd()), name, &stat, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && stat.Mode&unix.S_IFMT == unix.S_IFREG
+}
+
+func (l look) close() { _ = l.f.Close() }
