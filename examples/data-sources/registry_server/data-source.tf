@@ -1,0 +1,5 @@
+data "registry_server" "this" {}
+
+output "login" {
+  value = "docker login ${data.registry_server.this.host}"
+}

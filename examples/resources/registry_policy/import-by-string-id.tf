@@ -1,0 +1,4 @@
+import {
+  to = registry_policy.team
+  id = "team"
+}

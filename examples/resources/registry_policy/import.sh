@@ -1,0 +1,2 @@
+# By name.
+terraform import registry_policy.team team

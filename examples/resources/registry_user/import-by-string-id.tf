@@ -1,0 +1,4 @@
+import {
+  to = registry_user.ci
+  id = "ci"
+}
