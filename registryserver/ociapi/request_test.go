@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -138,7 +139,7 @@ func FuzzContentRange(f *testing.F) {
 // Ensure that unsatisfiable agrees with http.ServeContent, whose verdict it
 // foretells.
 func FuzzUnsatisfiable(f *testing.F) {
-	for _, s := range []string{"0-0", "500-", "-5", "5-0", "10-20", "0-1,3-4", "0-1,99-100", "-0", "--1", "a-b", ",", " 0 - 1 "} {
+	for _, s := range []string{"0-0", "500-", "-5", "5-0", "10-20", "0-1,3-4", "0-1,99-100", "-0", "- 0", "-+00 ,", "--1", "a-b", ",", " 0 - 1 "} {
 		f.Add(s, uint16(10))
 		f.Add(s, uint16(0))
 	}
@@ -154,11 +155,13 @@ func FuzzUnsatisfiable(f *testing.F) {
 		theirs := w.Code == http.StatusRequestedRangeNotSatisfiable
 		// A suffix of no bytes is a range of nothing: RFC 9110 calls it
 		// unsatisfiable, net/http answers 206 with no body.
-		if ours := unsatisfiable(header, int64(size)); ours != theirs && !(ours && strings.Contains(ranges, "-0")) {
+		if ours := unsatisfiable(header, int64(size)); ours != theirs && !(ours && emptySuffixRE.MatchString(ranges)) {
 			t.Errorf("Range %q of %d bytes: we say %v, net/http %v", ranges, size, ours, theirs)
 		}
 	})
 }
+
+var emptySuffixRE = regexp.MustCompile(`(?:^|,)[ \t]*-[ \t]*[+]?0+[ \t]*(?:,|$)`)
 
 func FuzzParsePage(f *testing.F) {
 	f.Add("n=10&last=a")
