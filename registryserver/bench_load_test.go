@@ -97,10 +97,11 @@ func loads(layers [][]byte) []load {
 			mustGet(b, p, "/v2/bench/tiny/blobs/"+sha256Digest(config))
 			mustGet(b, p, "/v2/bench/tiny/blobs/"+sha256Digest(layer))
 		}},
-		{"push of one more tag", manyTags, 1, 0, func(b *testing.B, p *process, n int) {
-			_, config := tiny(0)
-			layer, _ := tiny(0)
-			pushManifest(b, p, "bench/tiny", fmt.Sprintf("many-%04d", n), tinyType, tinyManifest(config, layer))
+		{"push of one more manifest and tag", manyTags, 1, 0, func(b *testing.B, p *process, n int) {
+			layer, config := tiny(0)
+			manifest := tinyManifest(config, layer) // each tag has one of its own, as in real life
+			manifest = fmt.Appendf(manifest[:len(manifest)-1], `,"annotations":{"n":"%d"}}`, n)
+			pushManifest(b, p, "bench/tiny", fmt.Sprintf("many-%04d", n), tinyType, manifest)
 		}},
 		{fmt.Sprintf("list %d tags", manyTags), 20, 1, 0, func(b *testing.B, p *process, n int) { mustGet(b, p, "/v2/bench/tiny/tags/list") }},
 	}

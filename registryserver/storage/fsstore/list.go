@@ -178,6 +178,9 @@ func (s *Store) recordBelow(dir string) (string, error) {
 			return "", err
 		}
 	}
+	// In order, so that of a tag it is current/link that is found, which the tags
+	// beside it have, too, and not a link of its history, which they do not.
+	slices.Sort(folders)
 	for _, name := range folders {
 		if below, err := s.recordBelow(join(dir, name)); err != nil || below != "" {
 			return join(name, below), err
