@@ -64,7 +64,7 @@ func crane() client {
 				const host = "registry.test:5002"
 				w.serve(t, host, filesystemConfig(t.TempDir())+"  maintenance:\n    readonly:\n      enabled: true\n", w.secured...)
 				w.runWith(t, adminPassword, "crane", "auth", "login", "--username", adminUser, "--password-stdin", host).ok(t)
-				w.run(t, "crane", "push", w.imageLayout, host+"/hello:1").refused(t, "the registry is read-only (storage.maintenance.readonly)")
+				w.run(t, "crane", "push", w.imageLayout, host+"/hello:1").refused(t, "the registry is read-only for maintenance (storage.maintenance.readonly); try again later")
 			}},
 			{"a layer of 1 GiB", func(t *testing.T, w *world) {
 				image, layout, _ := largeImage(t)
