@@ -14,7 +14,7 @@ import (
 type Manifest struct {
 	Digest    oci.Digest // as it was asked for, or as the tag has it
 	MediaType string
-	Content   []byte
+	Content   []byte // shared: not to be changed
 }
 
 // Manifest returns a manifest by tag or digest. MANIFEST_UNKNOWN.
@@ -30,14 +30,37 @@ func (r *Registry) Manifest(ctx context.Context, repo oci.Repository, ref oci.Re
 	if err != nil {
 		return Manifest{}, err
 	}
-	content, err := r.readManifest(ctx, canonical)
+	m, err := r.manifestContent(ctx, canonical)
 	if errors.Is(err, storage.ErrNotFound) {
 		return Manifest{}, manifestUnknown(repo, ref.String(), err)
 	}
 	if err != nil {
 		return Manifest{}, err
 	}
-	return Manifest{Digest: d, MediaType: oci.SniffMediaType(content), Content: content}, nil
+	return Manifest{Digest: d, MediaType: m.mediaType, Content: m.content}, nil
+}
+
+// manifestContent returns a manifest's bytes, from memory where the store says
+// that it still has them. The caller does not change them.
+func (r *Registry) manifestContent(ctx context.Context, canonical oci.Digest) (cachedManifest, error) {
+	if m, ok := r.manifests.get(canonical); ok {
+		info, err := r.blobs.Stat(ctx, canonical)
+		if err != nil {
+			return cachedManifest{}, err
+		}
+		if info.Size == int64(len(m.content)) {
+			return m, nil
+		}
+	}
+	content, err := r.readManifest(ctx, canonical)
+	if err != nil {
+		return cachedManifest{}, err
+	}
+	m := cachedManifest{content: content, mediaType: oci.SniffMediaType(content)}
+	if oci.FromBytes(content) == canonical { // what a bad disk made of it must not outlive a repair
+		r.manifests.add(canonical, m)
+	}
+	return m, nil
 }
 
 // revision returns the canonical digest of a manifest that the repository has.

@@ -22,6 +22,8 @@ type Registry struct {
 	blobs   storage.Blobs
 	records storage.Records
 	rules   Validation
+
+	manifests manifestCache
 }
 
 // Validation says what a pushed manifest is held to (distribution's
@@ -52,7 +54,7 @@ const (
 
 // New returns a registry over the two halves of a store.
 func New(blobs storage.Blobs, records storage.Records, rules Validation) *Registry {
-	return &Registry{blobs: blobs, records: records, rules: rules}
+	return &Registry{blobs: blobs, records: records, rules: rules, manifests: newManifestCache()}
 }
 
 // fault turns the errors of package storage that are a client's doing into

@@ -37,7 +37,7 @@ func (b blobs) Open(ctx context.Context, d oci.Digest, offset int64) (io.ReadClo
 	if err := b.mayBe(ctx, d); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(b.path(storage.BlobKey(d)))
+	f, err := openFile(b.path(storage.BlobKey(d)), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, blobErr("open", d, err)
 	}

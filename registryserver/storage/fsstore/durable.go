@@ -89,7 +89,7 @@ func fileMode(name string) fs.FileMode {
 // name to.
 func (d disk) createTemp(to string) (*os.File, string, error) {
 	name := tmpDir + "/" + uuid.NewString()
-	f, err := os.OpenFile(d.path(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode(to))
+	f, err := openFile(d.path(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode(to))
 	return f, name, err
 }
 
@@ -200,7 +200,7 @@ func isRoot(dir string) bool {
 //
 //	open, fstat, utimensat, fsync, close; fsync(folder)
 func (d disk) keep(name string, size int64) (fs.FileInfo, error) {
-	f, err := os.Open(d.path(name))
+	f, err := openFile(d.path(name), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +233,7 @@ func (d disk) keep(name string, size int64) (fs.FileInfo, error) {
 //
 //	open(folder, O_RDONLY), fsync, close
 func syncDir(dir string) error {
-	f, err := os.Open(dir)
+	f, err := openFile(dir, os.O_RDONLY, 0)
 	if err != nil {
 		if absent(err) {
 			return nil

@@ -154,7 +154,7 @@ func (r records) children(ctx context.Context, dir, after string, yield func(str
 // recordBelow returns the name, relative to the folder, of some record in it or
 // below, or "".
 func (s *Store) recordBelow(dir string) (string, error) {
-	f, err := os.Open(s.path(dir))
+	f, err := openFile(s.path(dir), os.O_RDONLY, 0)
 	if err != nil {
 		if absent(err) {
 			return "", nil // removed meanwhile
@@ -198,7 +198,7 @@ type entry struct {
 // entries returns what is in a folder, in no order. A folder that is absent is
 // empty, and so is a file.
 func (s *Store) entries(dir string) ([]entry, error) {
-	f, err := os.Open(s.path(dir))
+	f, err := openFile(s.path(dir), os.O_RDONLY, 0)
 	if err != nil {
 		if absent(err) {
 			return nil, nil

@@ -49,7 +49,7 @@ func (l *stripes) lock(ctx context.Context, key string) (unlock func(), err erro
 	}
 	release := func() { <-slot.held }
 	if slot.file == nil {
-		slot.file, err = os.OpenFile(filepath.Join(l.dir, fmt.Sprintf("%02x", i)), os.O_RDWR|os.O_CREATE, 0o600)
+		slot.file, err = openFile(filepath.Join(l.dir, fmt.Sprintf("%02x", i)), os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			slot.file = nil
 			release()

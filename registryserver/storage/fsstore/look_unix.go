@@ -3,7 +3,8 @@
 package fsstore
 
 import (
-	"os"
+	"errors"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,18 +12,22 @@ import (
 // look is an open folder from which names below it are looked at: for the
 // thousands of tags of a repository, walking the long path to it again for
 // each would be most of the work.
-type look struct{ f *os.File }
+type look struct{ folder int }
 
 func openLook(path string) (look, error) {
-	f, err := os.Open(path)
-	return look{f}, err
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if !errors.Is(err, syscall.EINTR) {
+			return look{fd}, err
+		}
+	}
 }
 
 // regular reports whether the name, relative to the folder, is a regular file.
 func (l look) regular(name string) bool {
 	var stat unix.Stat_t
-	err := unix.Fstatat(int(l.f.Fd()), name, &stat, unix.AT_SYMLINK_NOFOLLOW)
+	err := unix.Fstatat(l.folder, name, &stat, unix.AT_SYMLINK_NOFOLLOW)
 	return err == nil && stat.Mode&unix.S_IFMT == unix.S_IFREG
 }
 
-func (l look) close() { _ = l.f.Close() }
+func (l look) close() { _ = unix.Close(l.folder) }

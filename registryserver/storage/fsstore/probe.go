@@ -56,7 +56,7 @@ func (s *Store) probeLock(f *os.File) error {
 	if err := tryFlock(f); err != nil {
 		return fmt.Errorf("%w (%w)", errNoLocks, err)
 	}
-	second, err := os.OpenFile(f.Name(), os.O_RDWR, 0)
+	second, err := openFile(f.Name(), os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (b blobs) SweepUploads(ctx context.Context, before time.Time) (int, error) 
 // sweepUpload removes an upload that nobody holds and nobody wrote to since
 // before, and reports whether it did.
 func (s *Store) sweepUpload(id string, before time.Time) (bool, error) {
-	f, err := os.OpenFile(s.path(dataName(id)), os.O_RDWR|os.O_APPEND, 0)
+	f, err := openFile(s.path(dataName(id)), os.O_RDWR|os.O_APPEND, 0)
 	if absent(err) {
 		return false, s.sweepFolder(path.Dir(dataName(id)), before)
 	}

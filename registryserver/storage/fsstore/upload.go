@@ -73,7 +73,7 @@ func (s *Store) createUpload(id string) (*os.File, error) {
 	}
 	// It becomes a blob, so it has a blob's mode from the start; the folder is
 	// private.
-	f, err := os.OpenFile(s.path(name), os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, fileMode(storage.DistributionRoot))
+	f, err := openFile(s.path(name), os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, fileMode(storage.DistributionRoot))
 	if err != nil {
 		_ = syscall.Rmdir(dir)
 		return nil, err
@@ -113,7 +113,7 @@ func (b blobs) ResumeUpload(ctx context.Context, state []byte) (storage.Upload, 
 	if !ok {
 		return nil, storage.ErrUploadUnknown
 	}
-	f, err := os.OpenFile(b.path(dataName(id)), os.O_RDWR|os.O_APPEND, 0)
+	f, err := openFile(b.path(dataName(id)), os.O_RDWR|os.O_APPEND, 0)
 	if err != nil {
 		return nil, resumeErr(err)
 	}
