@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // tmpfs mounts a small file system, which a test may fill or turn read-only.
@@ -39,7 +40,7 @@ func TestFullDisk(t *testing.T) {
 			continue
 		}
 		full = true
-		wantSpecError(t, resp, body)
+		wantUnavailable(t, resp, body)
 	}
 	if !full || len(acked) < 5 {
 		t.Fatalf("%d layers of 1 MiB fit on 12 MiB, full: %v", len(acked), full)
@@ -77,15 +78,28 @@ func TestReadOnlyDisk(t *testing.T) {
 		t.Errorf("pull from a read-only disk: %s", resp.Status)
 	}
 	resp, body := do(t, http.MethodPost, p.URL+"/v2/a/blobs/uploads/?digest="+sha256Digest(more), more)
-	if resp.StatusCode < 500 {
-		t.Errorf("push to a read-only disk: %s", resp.Status)
+	wantUnavailable(t, resp, body)
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(p.output.String(), syscall.EROFS.Error()); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the log does not say why a push was refused")
+		}
 	}
-	wantSpecError(t, resp, body)
 	if err := syscall.Unmount(images, syscall.MNT_DETACH); err != nil {
 		t.Fatal(err)
 	}
 	pushBlob(t, p, "a", sha256Digest(more), more)
 	fsckFindsOnlyGarbage(t, buildServer(t), config)
+}
+
+// wantUnavailable checks that a push was refused as one that can be repeated
+// once the operator has seen to the storage.
+func wantUnavailable(t *testing.T, resp *http.Response, body []byte) {
+	t.Helper()
+	wantSpecError(t, resp, body)
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" ||
+		!strings.Contains(string(body), `"UNAVAILABLE"`) || !strings.Contains(string(body), "operator") {
+		t.Errorf("a push that the disk does not take: %s, Retry-After %q, %s", resp.Status, resp.Header.Get("Retry-After"), body)
+	}
 }
 
 // wantSpecError checks the form of an error, and that it says nothing of the

@@ -16,6 +16,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 // answer is what a handler returns where there is no error.
@@ -100,6 +101,9 @@ func (a *api) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		h.Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
 	case status >= http.StatusInternalServerError:
+		if errors.Is(err, storage.ErrUnavailable) {
+			h.Set("Retry-After", "10") // as below /v2/
+		}
 		a.Log.LogAttrs(r.Context(), slog.LevelError, "admin API request failed",
 			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 	}

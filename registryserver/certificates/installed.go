@@ -228,9 +228,10 @@ func notFound(name string) error {
 	return err
 }
 
-// unavailable hides a fault of the storage from clients.
+// unavailable hides a fault of the storage from clients, unless it is one that
+// has a text for them.
 func unavailable(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.Is(err, storage.ErrUnavailable) {
 		return err
 	}
 	return &oci.Error{Code: oci.CodeUnavailable, Message: "the certificates cannot be reached in the storage now; try again", Err: err}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 // wireError is one entry of the spec's error body.
@@ -37,6 +38,9 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, req request, er
 	case status == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "":
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter(err)))
 	case status >= http.StatusInternalServerError:
+		if errors.Is(err, storage.ErrUnavailable) {
+			w.Header().Set("Retry-After", storageRetry)
+		}
 		a.log(r, slog.LevelError, "request failed", err)
 	}
 	drain(w, r)
@@ -130,6 +134,11 @@ func (a *API) log(r *http.Request, level slog.Level, message string, err error) 
 	a.Log.LogAttrs(r.Context(), level, message,
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 }
+
+// storageRetry is Retry-After, in seconds, while the storage is full or
+// read-only. It takes an operator, so a client need not hurry; one that waits
+// this long for each of its tries should still tell its user soon.
+const storageRetry = "10"
 
 // retryAfter is how many seconds a client should wait before it tries again.
 func retryAfter(err error) int {

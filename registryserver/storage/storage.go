@@ -8,6 +8,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"time"
@@ -29,7 +30,21 @@ var (
 	ErrUploadUnknown = errors.New("upload unknown")
 	// ErrUploadBusy: another request is writing to the upload.
 	ErrUploadBusy = errors.New("upload is being written by another request")
+	// ErrUnavailable: the store takes no writes now, because it is full or
+	// read-only. Every method that writes may return it, made by Unavailable.
+	ErrUnavailable = errors.New("the store takes no writes")
 )
+
+// Unavailable returns the ErrUnavailable that cause, which only the log shows,
+// makes of a write. It is an *oci.Error, so that whoever pushes hears on every
+// path that the fault is not theirs.
+func Unavailable(cause error) error {
+	return &oci.Error{
+		Code:    oci.CodeUnavailable,
+		Message: "the registry's storage is full or read-only, so it takes no pushes and no other changes; the operator of the registry has to act, then try again",
+		Err:     fmt.Errorf("%w: %w", ErrUnavailable, cause),
+	}
+}
 
 // BlobInfo describes a stored blob. Digest is always the canonical (sha256)
 // one.

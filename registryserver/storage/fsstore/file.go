@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 // read returns the content of a file of at most limit bytes. Where there is
@@ -66,15 +68,25 @@ func absent(err error) bool {
 }
 
 // bare takes the path out of an error of package os, for errors that name keys
-// instead. The system's error stays for errors.Is.
+// instead. The system's error stays for errors.Is. That of a disk that takes no
+// writes is storage.ErrUnavailable.
 func bare(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err
+		err = e.Err
+	} else if e, ok := errors.AsType[*os.LinkError](err); ok {
+		err = e.Err
 	}
-	if e, ok := errors.AsType[*os.LinkError](err); ok {
-		return e.Err
+	if unwritable(err) && !errors.Is(err, storage.ErrUnavailable) {
+		return storage.Unavailable(err)
 	}
 	return err
+}
+
+// unwritable reports whether the disk, or what is left of it for this user, is
+// full or read-only. A broken one (EIO) is not among them: it may lack what it
+// had, too.
+func unwritable(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS)
 }
 
 // touch sets the time of modification of a file of ours to now.
