@@ -37,14 +37,62 @@ func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repository, info stora
 	return content, err
 }
 
-// DeleteBlob takes the blob out of the repository. Its content stays for other
+// DeleteBlob takes the blob out of the repository, under all the digests that
+// it was pushed with: one blob, several links. The one that was asked for goes
+// last, so that a deletion that was cut off can be repeated. The content stays for other
 // repositories, until a garbage collection finds no use for it.
 // BLOB_UNKNOWN.
 func (r *Registry) DeleteBlob(ctx context.Context, repo oci.Repository, d oci.Digest) error {
-	if _, err := r.StatBlob(ctx, repo, d); err != nil {
+	info, err := r.StatBlob(ctx, repo, d)
+	if err != nil {
 		return err
 	}
+	names, err := r.blobAliases(ctx, repo, info.Digest)
+	if err != nil {
+		return err
+	}
+	for _, name := range append(names, info.Digest) {
+		if name == d {
+			continue
+		}
+		if err := r.records.Delete(ctx, layerLink(repo, name), storage.Any); err != nil {
+			return err
+		}
+	}
 	return r.records.Delete(ctx, layerLink(repo, d), storage.Any)
+}
+
+// blobAliases returns the digests of other algorithms that the repository knows
+// the blob by. Few repositories have any, and then the answer is near: else
+// each of them is read, since a blob may be too large to be hashed again.
+func (r *Registry) blobAliases(ctx context.Context, repo oci.Repository, canonical oci.Digest) ([]oci.Digest, error) {
+	var aliases []oci.Digest
+	for algorithm, err := range r.records.Children(ctx, layersDir(repo), "") {
+		if err != nil {
+			return nil, err
+		}
+		if algorithm == string(oci.Canonical) {
+			continue
+		}
+		for name, err := range r.records.Children(ctx, layersDir(repo)+"/"+algorithm, "") {
+			if err != nil {
+				return nil, err
+			}
+			alias, err := oci.ParseDigest(algorithm + ":" + name)
+			if err != nil {
+				continue // foreign
+			}
+			leads, _, err := r.readLink(ctx, layerLink(repo, alias))
+			switch {
+			case errors.Is(err, storage.ErrNotFound):
+			case err != nil:
+				return nil, err
+			case leads == canonical:
+				aliases = append(aliases, alias)
+			}
+		}
+	}
+	return aliases, nil
 }
 
 // MountBlob links a blob of the repository from into the repository to. The

@@ -16,8 +16,10 @@ const repositoriesDir = storage.DistributionRoot + "/repositories"
 
 func repositoryDir(repo oci.Repository) string { return repositoriesDir + "/" + repo.String() }
 
+func layersDir(repo oci.Repository) string { return repositoryDir(repo) + "/_layers" }
+
 func layerLink(repo oci.Repository, d oci.Digest) string {
-	return repositoryDir(repo) + "/_layers/" + digestPath(d) + "/link"
+	return layersDir(repo) + "/" + digestPath(d) + "/link"
 }
 
 func revisionLink(repo oci.Repository, d oci.Digest) string {

@@ -152,6 +152,62 @@ func TestBlobAccess(t *testing.T) {
 	})
 }
 
+// Ensure that a blob that was pushed by its SHA-512 is deleted under both of
+// its digests, whichever is asked for, also if the first try was cut off, and
+// that other blobs are left alone.
+func TestDeleteBlobAliases(t *testing.T) {
+	ctx := t.Context()
+	for _, asked := range []oci.Algorithm{oci.SHA256, oci.SHA512} {
+		for n := range 2 {
+			var faults storagetest.Faults
+			s := storagetest.NewMemory()
+			r := registry.New(s.Blobs(), faults.Records(s.Records()), registry.Validation{})
+			pushBlob(t, r, app, oci.SHA512, "content")
+			kept := pushBlob(t, r, app, oci.SHA512, "other content")
+			deletes := 0
+			faults.On(func(c storagetest.Call) storagetest.Fault {
+				if c.Op == "Records.Delete" {
+					if deletes++; deletes == n+1 {
+						return storagetest.NotApplied
+					}
+				}
+				return storagetest.None
+			})
+			d := asked.Of([]byte("content"))
+			if err := r.DeleteBlob(ctx, app, d); err == nil {
+				t.Errorf("%s: delete %d failed, and nobody was told", asked, n)
+			}
+			faults.On(nil)
+			if err := r.DeleteBlob(ctx, app, d); err != nil {
+				t.Errorf("%s: %v", asked, err)
+			}
+			for _, alg := range []oci.Algorithm{oci.SHA256, oci.SHA512} {
+				_, err := r.StatBlob(ctx, app, alg.Of([]byte("content")))
+				wantCode(t, string(asked)+" deleted, stat by "+string(alg), err, oci.CodeBlobUnknown)
+			}
+			if _, err := r.StatBlob(ctx, app, kept); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// Ensure that a deletion does not walk over the blobs of a repository where all
+// have their canonical digest only.
+func TestDeleteBlobIsNoWalk(t *testing.T) {
+	var faults storagetest.Faults
+	s := storagetest.NewMemory()
+	r := registry.New(s.Blobs(), faults.Records(s.Records()), registry.Validation{})
+	d := pushBlob(t, r, app, oci.SHA256, "content")
+	for i := range 50 {
+		pushBlob(t, r, app, oci.SHA256, fmt.Sprint(i))
+	}
+	faults.On(nil)
+	if err := r.DeleteBlob(t.Context(), app, d); err != nil || faults.Calls() > 3 {
+		t.Errorf("%d operations on records, %v", faults.Calls(), err)
+	}
+}
+
 // Ensure that a manifest is refused until all that it names is in its own
 // repository, and that every missing thing is named.
 func TestManifestReferences(t *testing.T) {
