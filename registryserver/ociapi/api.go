@@ -32,6 +32,9 @@ type Config struct {
 	// RelativeURLs makes Location headers relative to the host. They are
 	// absolute where a Host is set.
 	RelativeURLs bool
+	// TrustedProxy says whether a request comes from a load balancer whose
+	// X-Forwarded-Proto counts in absolute URLs. Nil trusts none.
+	TrustedProxy func(*http.Request) bool
 	// Headers are added to every answer.
 	Headers http.Header
 
@@ -180,10 +183,12 @@ func (a *API) url(r *http.Request, path string) string {
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	// A load balancer that ends TLS says so here. Whoever forges the header
-	// misleads only himself.
-	if proto := r.Header.Get("X-Forwarded-Proto"); proto == "https" || proto == "http" {
-		scheme = proto
+	// A load balancer that ends TLS says so here. A cache or a careless client
+	// may pass on what a stranger wrote, so nobody else is believed.
+	if a.TrustedProxy != nil && a.TrustedProxy(r) {
+		if proto := r.Header.Get("X-Forwarded-Proto"); proto == "https" || proto == "http" {
+			scheme = proto
+		}
 	}
 	return scheme + "://" + host + path
 }

@@ -42,7 +42,7 @@ type HTTPConfig struct {
 	Secret          Secret         // "": one is kept in the storage
 	PreviousSecrets []Secret       // accepted, never used for anything new
 	RelativeURLs    *bool          // nil: relative unless Host is set
-	TrustedProxies  []netip.Prefix // whose X-Forwarded-For counts
+	TrustedProxies  []netip.Prefix // whose X-Forwarded-For and X-Forwarded-Proto count
 	MaxConnections  int            // at a time; 0 is no limit
 	DrainTimeout    time.Duration
 	Timeouts        TimeoutsConfig

@@ -33,6 +33,13 @@ func (s *Server) clientAddr(r *http.Request) string {
 	return host
 }
 
+// fromTrustedProxy reports whether the peer of the connection is one of the
+// trusted proxies, so that what it says about the client's connection counts.
+func (s *Server) fromTrustedProxy(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	return err == nil && s.trusted(host)
+}
+
 func (s *Server) trusted(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return err == nil && slices.ContainsFunc(s.config.HTTP.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })

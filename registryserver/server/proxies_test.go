@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http/httptest"
+	"strings"
 	"testing"
 )
 
@@ -25,6 +26,29 @@ func TestClientAddr(t *testing.T) {
 		}
 		if got := s.clientAddr(r); got != c.want {
 			t.Errorf("%s for %q: %s, want %s", c.peer, c.forwarded, got, c.want)
+		}
+	}
+}
+
+// Ensure that only trusted proxies are believed about the scheme of absolute
+// URLs, and that nobody is where none is configured.
+func TestForwardedProto(t *testing.T) {
+	for _, c := range []struct{ proxies, peer, want string }{
+		{"[10.0.0.0/8]", "10.0.0.5:1234", "https://registry.example/v2/"},
+		{"[10.0.0.0/8]", "192.0.2.1:1234", "http://registry.example/v2/"},
+		{"[10.0.0.0/8]", "@", "http://registry.example/v2/"},
+		{"[]", "10.0.0.5:1234", "http://registry.example/v2/"},
+	} {
+		s, _ := newTestServer(t, "http: {addr: '127.0.0.1:0', relativeurls: false, trustedproxies: "+c.proxies+"}\nauth: none")
+		r := httptest.NewRequest("POST", "http://registry.example/v2/a/blobs/uploads/", nil)
+		r.RemoteAddr = c.peer
+		r.Header.Set("X-Forwarded-Proto", "https")
+		r.Header.Set("X-Forwarded-Host", "evil.example")
+		r.Header.Set("Forwarded", "proto=https;host=evil.example")
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		if got := w.Header().Get("Location"); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s with trustedproxies %s: %d %s, want %s…", c.peer, c.proxies, w.Code, got, c.want)
 		}
 	}
 }

@@ -113,6 +113,7 @@ func (s *Server) ociConfig(images *registry.Registry, keys *auth.Keyring) ociapi
 		Registry: images, Gate: s.gate, Keys: keys, Log: s.log,
 		Prefix: s.prefix(), Host: c.HTTP.Host, Headers: c.HTTP.Headers,
 		RelativeURLs: c.HTTP.Host == nil && (c.HTTP.RelativeURLs == nil || *c.HTTP.RelativeURLs),
+		TrustedProxy: s.fromTrustedProxy,
 		ReadOnly:     c.Storage.ReadOnly, Deletes: c.Storage.Delete,
 		MaxCatalog: c.Catalog.MaxEntries, MaxTags: c.Tags.MaxTags,
 		SessionLifetime: c.Storage.UploadPurging.Age,
