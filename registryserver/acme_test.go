@@ -83,6 +83,12 @@ func TestACMERenewal(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
+	for _, p := range []*process{first, second} {
+		// Before a warning of it would begin, and in the log.
+		if out := p.output.String(); !strings.Contains(out, "the certificate was renewed") || strings.Contains(out, "a certificate expires soon") {
+			t.Errorf("the certificate was not renewed in time:\n%s", p.output.tail())
+		}
+	}
 	// Their timers differ by a little, so both may ask once.
 	if n := strings.Count(w.pebble.output.String(), "Issued certificate serial"); n > 3 {
 		t.Errorf("%d certificates were issued", n)

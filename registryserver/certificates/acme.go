@@ -2,12 +2,14 @@ package certificates
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/acme"
@@ -43,17 +45,20 @@ type ACMEConfig struct {
 // answer to a challenge. Only Run asks for certificates: clients, who may be
 // strangers, cannot use up the limits of the ACME server.
 type ACME struct {
-	manager *autocert.Manager
-	cache   *acmeCache
-	log     *slog.Logger
-	names   []string // in the order of the configuration
-	hosts   map[string]*acmeHost
+	config ACMEConfig
+	key    crypto.Signer // of the account
+	cache  *acmeCache
+	log    *slog.Logger
+	names  []string // in the order of the configuration
+	hosts  map[string]*acmeHost
 }
 
 // acmeHost is a name that has a certificate, or will have one.
 type acmeHost struct {
 	name  string
 	ready chan struct{} // closed when there is a certificate
+	// manager has the certificate; another takes its place with each renewal.
+	manager atomic.Pointer[autocert.Manager]
 
 	mu  sync.Mutex
 	err error // why there is none
@@ -77,7 +82,7 @@ func OpenACME(ctx context.Context, c ACMEConfig) (*ACME, error) {
 	if c.DirectoryURL == "" {
 		c.DirectoryURL = autocert.DefaultACMEDirectory
 	}
-	a := &ACME{log: c.Log, cache: newACMECache(c), hosts: make(map[string]*acmeHost)}
+	a := &ACME{config: c, log: c.Log, cache: newACMECache(c), hosts: make(map[string]*acmeHost)}
 	for _, name := range c.Hosts {
 		if name = normalName(name); a.hosts[name] == nil {
 			a.names = append(a.names, name)
@@ -87,15 +92,21 @@ func OpenACME(ctx context.Context, c ACMEConfig) (*ACME, error) {
 	if len(a.names) == 0 {
 		return nil, errors.New("there is no host to get a certificate for")
 	}
-	key, err := a.cache.accountKey(ctx)
-	if err != nil {
+	var err error
+	if a.key, err = a.cache.accountKey(ctx); err != nil {
 		return nil, err
 	}
-	a.manager = &autocert.Manager{
-		Prompt: autocert.AcceptTOS, Cache: a.cache, HostPolicy: autocert.HostWhitelist(a.names...), Email: c.Email,
-		Client: &acme.Client{Key: key, DirectoryURL: c.DirectoryURL, UserAgent: "registryserver"},
+	for _, h := range a.hosts {
+		h.manager.Store(a.newManager(a.cache))
 	}
 	return a, nil
+}
+
+func (a *ACME) newManager(cache autocert.Cache) *autocert.Manager {
+	return &autocert.Manager{
+		Prompt: autocert.AcceptTOS, Cache: cache, HostPolicy: autocert.HostWhitelist(a.names...), Email: a.config.Email,
+		Client: &acme.Client{Key: a.key, DirectoryURL: a.config.DirectoryURL, UserAgent: "registryserver"},
+	}
 }
 
 // Certificate returns what a client shall see: nil for a name that is not one
@@ -107,7 +118,7 @@ func (a *ACME) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 	case h == nil:
 		return nil, nil
 	case IsChallenge(hello):
-		return a.manager.GetCertificate(hello)
+		return h.manager.Load().GetCertificate(hello)
 	case h.isReady():
 		return a.get(h)
 	}
@@ -147,28 +158,30 @@ func (a *ACME) Expiries() []Expiry {
 			continue
 		}
 		if cert, err := a.get(h); err == nil {
-			e := ExpiryOf("acme", name, cert.Leaf)
-			// That is when renewal begins, and no reason to worry yet.
-			e.WarnFrom = e.WarnFrom.Add(renewBefore(cert.Leaf) / 10)
-			all = append(all, e)
+			all = append(all, ExpiryOf("acme", name, cert.Leaf))
 		}
 	}
 	return all
 }
 
-// Run gets the first certificate of each host, and tries again until it has
-// them; from then on autocert renews them. It ends with ctx.
+// Run gets the first certificate of each host, tries again until it has them,
+// and renews them from then on. It ends with ctx.
 func (a *ACME) Run(ctx context.Context) {
 	var hosts sync.WaitGroup
 	for _, h := range a.hosts {
-		hosts.Go(func() { a.obtain(ctx, h) })
+		hosts.Go(func() {
+			a.obtain(ctx, h)
+			a.renew(ctx, h)
+		})
 	}
 	hosts.Wait()
 }
 
 func (a *ACME) obtain(ctx context.Context, h *acmeHost) {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		err := a.inTurn(ctx, h.name, func() error { return a.getWithin(ctx, h) })
+		err := a.inTurn(ctx, h.name, a.valid, func() error {
+			return within(ctx, func() error { _, err := a.get(h); return err })
+		})
 		switch {
 		case err == nil:
 			if cert, err := a.get(h); err == nil {
@@ -190,14 +203,11 @@ func (a *ACME) obtain(ctx context.Context, h *acmeHost) {
 	}
 }
 
-// getWithin is get that ends with ctx: autocert's requests cannot be cut off,
+// within is a call that ends with ctx: autocert's requests cannot be cut off,
 // and a shutdown does not wait for them.
-func (a *ACME) getWithin(ctx context.Context, h *acmeHost) error {
+func within(ctx context.Context, call func() error) error {
 	done := make(chan error, 1)
-	go func() {
-		_, err := a.get(h)
-		done <- err
-	}()
+	go func() { done <- call() }()
 	select {
 	case err := <-done:
 		return err
@@ -209,8 +219,12 @@ func (a *ACME) getWithin(ctx context.Context, h *acmeHost) error {
 // get asks autocert for a host's certificate, which gets it if there is none.
 // Clients that know no ECDSA are not served: they are older than ACME.
 func (a *ACME) get(h *acmeHost) (*tls.Certificate, error) {
-	return a.manager.GetCertificate(&tls.ClientHelloInfo{
-		ServerName: h.name, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
+	return getFrom(h.manager.Load(), h.name)
+}
+
+func getFrom(m *autocert.Manager, host string) (*tls.Certificate, error) {
+	return m.GetCertificate(&tls.ClientHelloInfo{
+		ServerName: host, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
 	})
 }
 

@@ -90,7 +90,7 @@ func TestACMEAccount(t *testing.T) {
 			t.Error(err)
 			return nil
 		}
-		return a.manager.Client.Key.(*ecdsa.PrivateKey)
+		return a.hosts["r.example"].manager.Load().Client.Key.(*ecdsa.PrivateKey)
 	}
 	first, keys := open("https://a.example"), make([]*ecdsa.PrivateKey, 8)
 	var all sync.WaitGroup

@@ -136,21 +136,23 @@ func (c *acmeCache) accountKey(ctx context.Context) (crypto.Signer, error) {
 	}
 }
 
-// hasCertificate reports whether there is a certificate of the host that can
-// still be used.
-func (c *acmeCache) hasCertificate(ctx context.Context, host string) bool {
+// leaf returns the certificate of the host, or nil.
+func (c *acmeCache) leaf(ctx context.Context, host string) *x509.Certificate {
 	value, err := c.Get(ctx, host)
 	for err == nil {
 		var block *pem.Block
 		if block, value = pem.Decode(value); block == nil {
-			return false
+			return nil
 		}
 		if block.Type == "CERTIFICATE" {
 			leaf, err := x509.ParseCertificate(block.Bytes)
-			return err == nil && c.now().Before(leaf.NotAfter)
+			if err != nil {
+				return nil
+			}
+			return leaf
 		}
 	}
-	return false
+	return nil
 }
 
 // lease says that a server is getting a certificate.
@@ -168,20 +170,24 @@ const (
 )
 
 // inTurn calls get while no other server is getting a certificate for the host,
-// or once one is there. It is a courtesy, and not a lock: two certificates do
+// or once one is there that is enough. It is a courtesy, and not a lock: two certificates do
 // no harm but count against the limits of the ACME server.
-func (a *ACME) inTurn(ctx context.Context, host string, get func() error) error {
+func (a *ACME) inTurn(ctx context.Context, host string, enough func(*x509.Certificate) bool, get func() error) error {
 	c := a.cache
+	there := func() bool {
+		leaf := c.leaf(ctx, host)
+		return leaf != nil && enough(leaf)
+	}
 	key, owner := c.folder+"leases/"+host, rand.Text()
 	for {
-		if c.hasCertificate(ctx, host) {
+		if there() {
 			return get()
 		}
 		version, err := c.takeLease(ctx, key, owner)
 		switch {
 		case err == nil:
 			defer func() { _ = c.records.Delete(context.WithoutCancel(ctx), key, version) }()
-			if c.hasCertificate(ctx, host) {
+			if there() {
 				return get()
 			}
 			a.log.InfoContext(ctx, "getting a certificate over ACME", "host", host)

@@ -16,27 +16,25 @@ type Expiry struct {
 	Source string // "file", "acme" or "installed"
 	Name   string // path, host or name
 	// WarnFrom is when somebody should look: a healthy certificate was replaced
-	// before that.
+	// before that, one over ACME days before.
 	WarnFrom  time.Time
 	NotBefore time.Time
 	NotAfter  time.Time
 }
-
-// warnBefore is how long before its end a certificate is warned of.
-const warnBefore = 30 * 24 * time.Hour
 
 // ExpiryOf returns the Expiry of a certificate: it is warned of from 30 days
 // before its end, or for the last third of a shorter life.
 func ExpiryOf(source, name string, leaf *x509.Certificate) Expiry {
 	return Expiry{
 		Source: source, Name: name, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
-		WarnFrom: leaf.NotAfter.Add(-renewBefore(leaf)),
+		WarnFrom: leaf.NotAfter.Add(-warnBefore(leaf)),
 	}
 }
 
-// renewBefore is also when autocert renews a certificate.
-func renewBefore(leaf *x509.Certificate) time.Duration {
-	return min(warnBefore, leaf.NotAfter.Sub(leaf.NotBefore)/3)
+// warnBefore is how long before its end a certificate is warned of. It is also
+// when autocert would renew one.
+func warnBefore(leaf *x509.Certificate) time.Duration {
+	return min(30*24*time.Hour, leaf.NotAfter.Sub(leaf.NotBefore)/3)
 }
 
 // normalName is a server name of a client as names are kept here.
