@@ -33,6 +33,8 @@ var (
 	// ErrUnavailable: the store takes no writes now, because it is full or
 	// read-only. Every method that writes may return it, made by Unavailable.
 	ErrUnavailable = errors.New("the store takes no writes")
+	// ErrBusy: the store has too much to do. The same may succeed later.
+	ErrBusy = errors.New("the store is busy")
 )
 
 // Unavailable returns the ErrUnavailable that cause, which only the log shows,
@@ -81,11 +83,13 @@ type Blobs interface {
 	// StartUpload begins an upload of unknown digest and size.
 	StartUpload(ctx context.Context) (Upload, error)
 	// ResumeUpload continues an upload from what State returned, at any time
-	// before, in this process or another. It always continues at the end of what
-	// is stored, which may be more or, after a crash of the machine, less than
-	// when the state was taken: callers compare Size. A state may be
-	// replayed or forked; whatever is made of that, no digest ever names other
-	// bytes. ErrUploadUnknown, ErrUploadBusy.
+	// before, in this process or another. It continues at the end of what is
+	// stored, which may be more or, after a crash of the machine, less than when
+	// the state was taken: callers compare Size. A store may also keep a small
+	// upload in nothing but its state, which then continues where it was taken
+	// and stays good after Commit, until whoever sealed it says otherwise; never
+	// after Abort. A state may be replayed or forked; whatever is made of that,
+	// no digest ever names other bytes. ErrUploadUnknown, ErrUploadBusy.
 	ResumeUpload(ctx context.Context, state []byte) (Upload, error)
 	// SweepUploads removes uploads that nobody wrote to since before, and
 	// reports how many. An upload that is being written is never removed.
@@ -96,7 +100,7 @@ type Blobs interface {
 // moves between processes through State. One request at a time holds it; the
 // methods are not safe for concurrent use.
 type Upload interface {
-	// Write appends. After an error the upload holds what Size says.
+	// Write appends. After an error the upload holds what Size says. ErrBusy.
 	io.Writer
 	// ReadFrom appends all of r. When r fails, what came before stays.
 	io.ReaderFrom
@@ -157,8 +161,9 @@ type Records interface {
 	// that of this write, also if the value is as it was. ErrConflict.
 	Put(ctx context.Context, key string, value []byte, was Version) (Version, error)
 	// Delete removes a record if its present version is was, or Any. An absent
-	// record is no error for Any and ErrConflict for a version. Folders that
-	// hold nothing any more vanish with it.
+	// record is no error for Any and ErrConflict for a version; but of several
+	// who delete one version at the same instant, more than one may be told
+	// that it did. Folders that hold nothing any more vanish with it.
 	Delete(ctx context.Context, key string, was Version) error
 	// List yields the keys that begin with prefix and come after the key
 	// after ("" for all), in byte order.

@@ -23,6 +23,14 @@ type Store struct {
 	// FoldsCase says that keys which differ in case only are the same to this
 	// store, which no store should do and some file systems do.
 	FoldsCase bool
+	// DeletesTogether says that of several who delete one version at the same
+	// instant, more than one may be told that it did: S3 answers the deletion of
+	// what is absent like that of what was there.
+	DeletesTogether bool
+	// Stateless says that an upload which fits one buffer is its state and
+	// nothing else: there is nothing to sweep, and the state is good for as long
+	// as whoever sealed it says. What is larger is swept as everywhere.
+	Stateless bool
 }
 
 // Test holds a store to the contract of package storage. open returns a new,

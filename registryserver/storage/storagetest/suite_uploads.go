@@ -135,8 +135,8 @@ func testResumedUpload(t *testing.T, s Store) {
 
 func testOldState(t *testing.T, s Store) {
 	up := upload(t, s.Blobs, []byte("one "))
-	old := up.State()
 	noErr(t, "close", up.Close())
+	old := up.State()
 	up = resume(t, s.Blobs, old, 4)
 	write(t, up, []byte("two "))
 	noErr(t, "close", up.Close())
@@ -144,8 +144,12 @@ func testOldState(t *testing.T, s Store) {
 	// never goes back.
 	up, err := s.Blobs.ResumeUpload(context.Background(), old)
 	noErr(t, "resume from an old state", err)
-	if up.Size() != 8 {
-		t.Skipf("this store goes on from a state at %d", up.Size())
+	if s.Stateless {
+		if up.Size() != 4 {
+			t.Errorf("an upload that is nothing but its state has %d bytes, the state was of 4", up.Size())
+		}
+		commit(t, up, []byte("one "), oci.FromBytes([]byte("one ")))
+		return
 	}
 	commit(t, up, []byte("one two "), oci.FromBytes([]byte("one two ")))
 	wantGone(t, s, old)
@@ -292,8 +296,12 @@ func testEndedUploads(t *testing.T, s Store) {
 func testSweep(t *testing.T, s Store) {
 	ctx := context.Background()
 	var states [][]byte
+	size := func(i int) int { return i * 1000 }
+	if s.Stateless {
+		size = func(i int) int { return largest + i*1000 }
+	}
 	for i := range 5 {
-		up := upload(t, s.Blobs, noise(uint64(i), i*1000))
+		up := upload(t, s.Blobs, noise(uint64(i), size(i)))
 		noErr(t, "close", up.Close())
 		states = append(states, up.State())
 	}
@@ -303,7 +311,7 @@ func testSweep(t *testing.T, s Store) {
 		t.Errorf("a sweep of what is old = %d, %v; want none", n, err)
 	}
 	for i, state := range states {
-		noErr(t, "close", resume(t, s.Blobs, state, int64(i*1000)).Close())
+		noErr(t, "close", resume(t, s.Blobs, state, int64(size(i))).Close())
 	}
 	if n, err := s.Reopen(t).Blobs.SweepUploads(ctx, time.Now().Add(time.Hour)); n != len(states) || err != nil {
 		t.Errorf("a sweep of everything = %d, %v; want %d", n, err, len(states))

@@ -1,0 +1,150 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+const (
+	// blockSize is how much memory a buffer grows by.
+	blockSize = 256 << 10
+	// memoryWait is how long an upload waits for memory before its client is
+	// told to come back later.
+	memoryWait = 30 * time.Second
+)
+
+// budget bounds the memory of all buffers of a store. A buffer may have its
+// first block as soon as there is one. For more it must reserve the smallest
+// part there is at once, so that whoever has begun a part can finish and send
+// it: a hundred uploads with half a part each, all waiting for one another,
+// cannot come about. Beyond that it grows while there is room.
+type budget struct {
+	free   *semaphore.Weighted
+	blocks sync.Pool // of *[]byte
+	wait   time.Duration
+}
+
+func newBudget(size int64) *budget {
+	b := &budget{free: semaphore.NewWeighted(size), wait: memoryWait}
+	b.blocks.New = func() any { block := make([]byte, blockSize); return &block }
+	return b
+}
+
+// reserve waits for n bytes. storage.ErrBusy.
+func (b *budget) reserve(ctx context.Context, n int64) error {
+	waitCtx, cancel := context.WithTimeout(ctx, b.wait)
+	defer cancel()
+	if err := b.free.Acquire(waitCtx, n); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%w: there was no memory for its buffer within %s", storage.ErrBusy, b.wait)
+	}
+	return nil
+}
+
+// buffer holds the bytes of one part.
+type buffer struct {
+	from     *budget
+	limit    int // the size of a full part
+	blocks   []*[]byte
+	size     int
+	reserved int64
+	full     bool // there is no room for more
+}
+
+func (b *budget) buffer(limit int64) *buffer { return &buffer{from: b, limit: int(limit)} }
+
+// room returns where the next bytes go: empty once the part is full. The caller
+// says through grow how many it put there.
+func (f *buffer) room(ctx context.Context) ([]byte, error) {
+	if f.full || f.size >= f.limit {
+		return nil, nil
+	}
+	if f.size == len(f.blocks)*blockSize {
+		if err := f.more(ctx); err != nil || f.full {
+			return nil, err
+		}
+	}
+	block := *f.blocks[f.size/blockSize]
+	at := f.size % blockSize
+	return block[at:min(blockSize, at+f.limit-f.size)], nil
+}
+
+func (f *buffer) grow(n int) { f.size += n }
+
+// more adds a block.
+func (f *buffer) more(ctx context.Context) error {
+	next := int64(len(f.blocks)+1) * blockSize
+	switch {
+	case next <= f.reserved:
+	case len(f.blocks) == 0:
+		if err := f.from.reserve(ctx, blockSize); err != nil {
+			return err
+		}
+		f.reserved = blockSize
+	case f.size < minPartSize:
+		n := int64(minPartSize) - f.reserved
+		if err := f.from.reserve(ctx, n); err != nil {
+			return err
+		}
+		f.reserved += n
+	case f.from.free.TryAcquire(blockSize):
+		f.reserved += blockSize
+	default:
+		f.full = true // large enough to be sent, and others wait
+		return nil
+	}
+	f.blocks = append(f.blocks, f.from.blocks.Get().(*[]byte))
+	return nil
+}
+
+// release gives the memory back. The buffer is empty then.
+func (f *buffer) release() {
+	for _, block := range f.blocks {
+		f.from.blocks.Put(block)
+	}
+	f.from.free.Release(f.reserved)
+	f.blocks, f.size, f.reserved, f.full = nil, 0, 0, false
+}
+
+// reader reads the buffer from its beginning.
+func (f *buffer) reader() io.ReadSeeker { return &bufferReader{f: f} }
+
+type bufferReader struct {
+	f  *buffer
+	at int
+}
+
+func (r *bufferReader) Read(p []byte) (int, error) {
+	if r.at >= r.f.size {
+		return 0, io.EOF
+	}
+	block := *r.f.blocks[r.at/blockSize]
+	from := r.at % blockSize
+	n := copy(p, block[from:min(blockSize, from+r.f.size-r.at)])
+	r.at += n
+	return n, nil
+}
+
+func (r *bufferReader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += int64(r.at)
+	case io.SeekEnd:
+		offset += int64(r.f.size)
+	}
+	if offset < 0 {
+		return 0, errors.New("seek before the beginning")
+	}
+	r.at = int(offset)
+	return offset, nil
+}

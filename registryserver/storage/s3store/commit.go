@@ -1,0 +1,261 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+// Commit of what fits one buffer is one request, or none if Close has stored it
+// before. Of more, it completes the multipart upload with exactly the parts that
+// this lineage hashed, and copies it to its place within S3.
+func (u *upload) Commit(ctx context.Context, want oci.Digest) (storage.BlobInfo, error) {
+	if u.letGo {
+		return storage.BlobInfo{}, errLetGo
+	}
+	err := ctx.Err()
+	var info storage.BlobInfo
+	if err == nil {
+		info, err = u.commit(ctx, want)
+	}
+	switch {
+	case err == nil:
+		u.end()
+		return info, nil
+	case errors.Is(err, storage.ErrDigestMismatch):
+		return storage.BlobInfo{}, errors.Join(err, u.Abort(ctx))
+	}
+	return storage.BlobInfo{}, errors.Join(fmt.Errorf("commit upload: %w", notCancelled(ctx, err)), u.Close())
+}
+
+func (u *upload) commit(ctx context.Context, want oci.Digest) (storage.BlobInfo, error) {
+	if u.good.kind == fresh && !u.begun {
+		if err := u.s.notAborted(ctx, &u.good); err != nil {
+			return storage.BlobInfo{}, err
+		}
+	}
+	if err := u.settle(); err != nil {
+		return storage.BlobInfo{}, err
+	}
+	stored := u.offset == u.good.offset
+	if !stored || u.good.kind != direct {
+		if err := u.load(); err != nil {
+			return storage.BlobInfo{}, err
+		}
+	}
+	d, err := u.good.digest()
+	if u.loaded {
+		d = sumOf(u.h)
+	}
+	if err != nil {
+		return storage.BlobInfo{}, err
+	}
+	if want.IsZero() || want.Algorithm() == oci.Canonical && want != d {
+		return storage.BlobInfo{}, storage.ErrDigestMismatch
+	}
+	info := storage.BlobInfo{Digest: d, Size: u.offset, ModTime: time.Now()}
+	switch {
+	case u.good.parts > 0:
+		return info, u.commitParts(ctx, info, want)
+	case stored && u.good.kind == direct:
+		return info, u.s.proveBlob(ctx, d, want)
+	}
+	if err := prove(want, u.buf.reader()); err != nil {
+		return storage.BlobInfo{}, err
+	}
+	if err := u.s.putBlob(ctx, d, u.buf); err != nil {
+		return storage.BlobInfo{}, err
+	}
+	if u.good.kind == staged {
+		u.s.clear(ctx, &u.good)
+	}
+	return info, nil
+}
+
+// commitParts makes a blob of a multipart upload.
+func (u *upload) commitParts(ctx context.Context, info storage.BlobInfo, want oci.Digest) error {
+	if u.buf.size > 0 {
+		if err := u.send(); err != nil {
+			return err
+		}
+		if err := u.settle(); err != nil {
+			return err
+		}
+	}
+	parts, err := u.s.partsOf(ctx, &u.good)
+	if err != nil {
+		return err
+	}
+	there, err := blobs{u.s}.Stat(ctx, info.Digest)
+	if err == nil && there.Size == info.Size {
+		if err := u.s.proveBlob(ctx, info.Digest, want); err != nil {
+			return err
+		}
+		u.s.abortMultipart(ctx, &u.good)
+		u.s.clear(ctx, &u.good)
+		return nil
+	}
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	done, err := u.s.api.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: u.s.bucket, Key: u.s.key(u.good.dataKey()), UploadId: &u.good.uploadID,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+	})
+	if code(err) == "NoSuchUpload" {
+		return storage.ErrUploadUnknown
+	}
+	if err != nil {
+		return fmt.Errorf("complete %d parts: %w", len(parts), err)
+	}
+	if want.Algorithm() != oci.Canonical {
+		if err := u.s.proveStaged(ctx, &u.good, done.ETag, want); err != nil {
+			return err
+		}
+	}
+	if err := u.s.copyBlob(ctx, &u.good, done.ETag, info); err != nil {
+		return err
+	}
+	u.s.clear(ctx, &u.good)
+	return nil
+}
+
+// errForked: somebody else has written to the upload, by the same state.
+var errForked = errors.New("the parts of the upload are not those that were sent: it was continued twice from one state")
+
+// partsOf lists the parts, which must be exactly those that the state says.
+func (s *Store) partsOf(ctx context.Context, st *state) ([]types.CompletedPart, error) {
+	var (
+		parts []types.CompletedPart
+		size  int64
+		sum   [32]byte
+	)
+	in := &s3.ListPartsInput{Bucket: s.bucket, Key: s.key(st.dataKey()), UploadId: &st.uploadID}
+	for {
+		page, err := s.api.ListParts(ctx, in)
+		if code(err) == "NoSuchUpload" {
+			return nil, storage.ErrUploadUnknown
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list parts: %w", err)
+		}
+		for _, p := range page.Parts {
+			number := aws.ToInt32(p.PartNumber)
+			if number > st.parts {
+				return nil, errForked
+			}
+			size += aws.ToInt64(p.Size)
+			sum = nextPart(sum, number, aws.ToInt64(p.Size), aws.ToString(p.ETag), aws.ToString(p.ChecksumSHA256))
+			parts = append(parts, types.CompletedPart{PartNumber: p.PartNumber, ETag: p.ETag, ChecksumSHA256: p.ChecksumSHA256})
+		}
+		if !aws.ToBool(page.IsTruncated) {
+			break
+		}
+		in.PartNumberMarker = page.NextPartNumberMarker
+	}
+	if sum != st.partsSum || size != st.inParts || len(parts) != int(st.parts) {
+		return nil, errForked
+	}
+	return parts, nil
+}
+
+// prove returns ErrDigestMismatch unless r has the digest want. That of the
+// canonical algorithm is known without reading.
+func prove(want oci.Digest, r io.Reader) error {
+	if want.Algorithm() == oci.Canonical {
+		return nil
+	}
+	h := want.Algorithm().NewHash()
+	if _, err := io.Copy(h, r); err != nil {
+		return err
+	}
+	if oci.FromHash(want.Algorithm(), h) != want {
+		return storage.ErrDigestMismatch
+	}
+	return nil
+}
+
+func (s *Store) proveBlob(ctx context.Context, d, want oci.Digest) error {
+	if want.Algorithm() == oci.Canonical {
+		return nil
+	}
+	r, err := blobs{s}.Open(ctx, d, 0)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return prove(want, r)
+}
+
+func (s *Store) proveStaged(ctx context.Context, st *state, etag *string, want oci.Digest) error {
+	out, err := s.api.GetObject(ctx, &s3.GetObjectInput{Bucket: s.bucket, Key: s.key(st.dataKey()), IfMatch: etag})
+	if err != nil {
+		return fmt.Errorf("read back what was staged: %w", err)
+	}
+	defer out.Body.Close()
+	return prove(want, out.Body)
+}
+
+// Abort leaves a mark by which every process knows, unless nobody else can know
+// of the upload. What is stored at the key of a digest stays: another upload may
+// have brought the same.
+func (u *upload) Abort(ctx context.Context) error {
+	if u.letGo {
+		return nil
+	}
+	_ = u.settle()
+	defer u.end()
+	if u.begun && u.uploadID == "" {
+		return nil
+	}
+	ctx = context.WithoutCancel(ctx)
+	var err error
+	if !u.begun {
+		_, err = u.s.api.PutObject(ctx, u.s.putInput(u.s.key(u.good.endedKey()), nil))
+	}
+	st := u.good
+	st.nonce, st.uploadID = u.nonce, u.uploadID
+	u.s.abortMultipart(ctx, &st)
+	u.s.clear(ctx, &st)
+	if err != nil {
+		return fmt.Errorf("abort upload: %w", err)
+	}
+	return nil
+}
+
+// end lets go for good.
+func (u *upload) end() {
+	u.revert()
+	u.letGo, u.state = true, nil
+	u.s.ended.Add(u.good.id.String(), struct{}{})
+}
+
+// abortMultipart gives the parts up. What fails here is swept later.
+func (s *Store) abortMultipart(ctx context.Context, st *state) {
+	if st.uploadID == "" {
+		return
+	}
+	_, _ = s.api.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: s.bucket, Key: s.key(st.dataKey()), UploadId: &st.uploadID})
+}
+
+// clear deletes what is staged of an upload, but not the mark of its end. What
+// fails here is swept later.
+func (s *Store) clear(ctx context.Context, st *state) {
+	for e, err := range s.entries(ctx, st.folder()+"/", "", "") {
+		if err != nil {
+			return
+		}
+		if e.key != st.endedKey() {
+			_, _ = s.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: s.bucket, Key: s.key(e.key)})
+		}
+	}
+}

@@ -1,0 +1,270 @@
+package s3store_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage/s3store"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage/storagetest"
+)
+
+// counter is a proxy in front of the S3 server that counts requests, and can
+// fail them.
+type counter struct {
+	mu       sync.Mutex
+	requests []string
+	fail     func(r *http.Request) bool
+}
+
+func (c *counter) take() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := c.requests
+	c.requests = nil
+	return all
+}
+
+func (c *counter) failing(fail func(r *http.Request) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fail = fail
+}
+
+// count puts a counter in front of the server.
+func count(t testing.TB, conf *s3store.Config) *counter {
+	t.Helper()
+	target, err := url.Parse(conf.RegionEndpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &counter{}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
+		r.Out.Host = r.In.Host // which is signed
+	}}
+	conf.RegionEndpoint = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		c.requests = append(c.requests, r.Method+" "+strings.TrimPrefix(r.URL.Path, "/"+bucket+conf.RootDirectory+"/")+"?"+r.URL.RawQuery)
+		fail := c.fail != nil && c.fail(r)
+		c.mu.Unlock()
+		if fail {
+			http.Error(w, "injected", http.StatusForbidden)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	return c
+}
+
+func content(seed uint64, size int) []byte {
+	b := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{byte(seed)}).Read(b)
+	return b
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// begin starts an upload as POST does, and returns its state.
+func begin(t testing.TB, b storage.Blobs) []byte {
+	t.Helper()
+	up, err := b.StartUpload(t.Context())
+	must(t, err)
+	must(t, up.Close())
+	return up.State()
+}
+
+// add adds a chunk as PATCH does.
+func add(t testing.TB, b storage.Blobs, state, chunk []byte) []byte {
+	t.Helper()
+	up, err := b.ResumeUpload(t.Context(), state)
+	must(t, err)
+	_, err = up.ReadFrom(bytes.NewReader(chunk))
+	must(t, err)
+	must(t, up.Close())
+	return up.State()
+}
+
+// finish commits as PUT does.
+func finish(t testing.TB, b storage.Blobs, state, all []byte) error {
+	t.Helper()
+	up, err := b.ResumeUpload(t.Context(), state)
+	if err != nil {
+		return err
+	}
+	_, err = up.Commit(t.Context(), oci.FromBytes(all))
+	return err
+}
+
+// TestRequests holds uploads to their budget of requests.
+func TestRequests(t *testing.T) {
+	conf := config(t)
+	c := count(t, &conf)
+	s := open(t, conf)
+	c.take()
+	for _, step := range []struct {
+		name string
+		size int
+		want int
+	}{
+		{"docker, small", 4096, 2}, // and one for the link
+		{"docker, one part", 10 << 20, 2},
+		// Create, 4 parts of which the last was a tail in between, ListParts on
+		// resume and on commit, Stat, Complete, Copy, and what is staged listed
+		// and deleted.
+		{"docker, 32 MiB", 32 << 20, 15},
+	} {
+		all := content(7, step.size)
+		state := add(t, s.Blobs, begin(t, s.Blobs), all)
+		must(t, finish(t, s.Blobs, state, all))
+		if got := c.take(); len(got) > step.want {
+			t.Errorf("%s: %d requests, want at most %d:\n%s", step.name, len(got), step.want, strings.Join(got, "\n"))
+		}
+	}
+	up, err := s.Blobs.StartUpload(t.Context())
+	must(t, err)
+	_, err = up.Write([]byte("at once"))
+	must(t, err)
+	_, err = up.Commit(t.Context(), oci.FromBytes([]byte("at once")))
+	must(t, err)
+	if got := c.take(); len(got) != 1 {
+		t.Errorf("POST with a body: %d requests, want one:\n%s", len(got), strings.Join(got, "\n"))
+	}
+	storagetest.Fsck(t, s.Blobs)
+}
+
+// TestNothingStaysStaged: uploads of every kind leave nothing behind once they
+// have ended.
+func TestNothingStaysStaged(t *testing.T) {
+	s := open(t, config(t))
+	sweep := func(what string) {
+		t.Helper()
+		if n, err := s.Blobs.SweepUploads(t.Context(), time.Now().Add(time.Hour)); n != 0 || err != nil {
+			t.Errorf("after %s, %d uploads were swept, %v", what, n, err)
+		}
+	}
+	all := content(1, 26<<20)
+	for _, cut := range [][]int{{1, len(all)}, {6 << 20, 7 << 20, len(all)}, {100, 200, 300}, {12 << 20, len(all)}, {9 << 20, 9<<20 + 1}} {
+		state, at := begin(t, s.Blobs), 0
+		for _, to := range cut {
+			state, at = add(t, s.Blobs, state, all[at:to]), to
+		}
+		must(t, finish(t, s.Blobs, state, all[:at]))
+		sweep("a commit")
+		if at > 5<<20 {
+			if err := finish(t, s.Reopen(t).Blobs, state, all[:at]); !errors.Is(err, storage.ErrUploadUnknown) {
+				t.Errorf("a commit of what was committed: %v", err)
+			}
+		}
+		for _, some := range [][]byte{all[:cut[0]], all} {
+			state := add(t, s.Blobs, begin(t, s.Blobs), some)
+			up, err := s.Blobs.ResumeUpload(t.Context(), state)
+			must(t, err)
+			must(t, up.Abort(t.Context()))
+			if err := finish(t, s.Reopen(t).Blobs, state, some); !errors.Is(err, storage.ErrUploadUnknown) {
+				t.Errorf("a commit of what was aborted: %v", err)
+			}
+			sweep("an abort")
+		}
+	}
+	storagetest.Fsck(t, s.Blobs)
+}
+
+// TestForkedParts: of two lineages that share a multipart upload, none can
+// commit the other's parts.
+func TestForkedParts(t *testing.T) {
+	s := open(t, config(t))
+	first, a, b := content(1, 12<<20), content(2, 11<<20), content(3, 11<<20)
+	state := add(t, s.Blobs, begin(t, s.Blobs), first)
+	stateA := add(t, s.Blobs, state, a)
+	stateB := add(t, s.Reopen(t).Blobs, state, b)
+	errA := finish(t, s.Blobs, stateA, slices.Concat(first, a))
+	errB := finish(t, s.Blobs, stateB, slices.Concat(first, b))
+	if errA == nil || errB != nil {
+		t.Errorf("the lineage that was overwritten: %v, the other: %v", errA, errB)
+	}
+	storagetest.Fsck(t, s.Blobs)
+}
+
+// TestCopyInRanges: what is large is copied in ranges, and is the same.
+func TestCopyInRanges(t *testing.T) {
+	conf := config(t)
+	conf.CopyThreshold, conf.CopyChunkSize, conf.CopyConcurrency = 8<<20, 5<<20, 3
+	conf.RootDirectory += "/with space+plus"
+	s := open(t, conf)
+	all := content(4, 23<<20+1)
+	must(t, finish(t, s.Blobs, add(t, s.Blobs, begin(t, s.Blobs), all), all))
+	storagetest.Fsck(t, s.Blobs)
+	if n, err := s.Blobs.SweepUploads(t.Context(), time.Now().Add(time.Hour)); n != 0 || err != nil {
+		t.Errorf("%d uploads were swept, %v", n, err)
+	}
+}
+
+// TestFailedPart: when a part cannot be sent, the upload holds what was stored
+// before, and goes on from there.
+func TestFailedPart(t *testing.T) {
+	conf := config(t)
+	c := count(t, &conf)
+	s := open(t, conf)
+	all := content(5, 45<<20)
+	c.failing(func(r *http.Request) bool { return r.URL.Query().Get("partNumber") == "3" })
+	up, err := s.Blobs.StartUpload(t.Context())
+	must(t, err)
+	if _, err = up.ReadFrom(bytes.NewReader(all)); err == nil {
+		t.Fatal("a part was refused, and nobody said so")
+	}
+	if got := up.Size(); got != 20<<20 {
+		t.Errorf("the upload has %d bytes, want two parts", got)
+	}
+	must(t, up.Close())
+	c.failing(nil)
+	state := add(t, s.Reopen(t).Blobs, up.State(), all[up.Size():])
+	must(t, finish(t, s.Blobs, state, all))
+	storagetest.Fsck(t, s.Blobs)
+}
+
+// TestMemory: uploads that find no memory are told to come back, and those that
+// have begun a part finish it.
+func TestMemory(t *testing.T) {
+	conf := config(t)
+	conf.Memory = 1 // as little as there can be
+	s := open(t, conf)
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() {
+			all := content(uint64(i), 13<<20)
+			up, err := s.Blobs.StartUpload(context.Background())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := io.Copy(up, bytes.NewReader(all)); err != nil && !errors.Is(err, storage.ErrBusy) {
+				t.Errorf("write: %v", err)
+			} else if err == nil {
+				if _, err := up.Commit(context.Background(), oci.FromBytes(all)); err != nil {
+					t.Errorf("commit: %v", err)
+				}
+			}
+			_ = up.Close()
+		})
+	}
+	wg.Wait()
+	storagetest.Fsck(t, s.Blobs)
+}

@@ -1,0 +1,269 @@
+package s3store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/uuid"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+// errLetGo: the upload was closed, committed or aborted through this handle.
+var errLetGo = fmt.Errorf("the upload was let go of: %w", fs.ErrClosed)
+
+// upload is a hold of an upload. Nobody else is kept out: there may be several
+// holds of one upload, and forks of its state. Each knows the hash of what it
+// wrote or was told in its state, and commits only that.
+type upload struct {
+	s *Store
+	// ctx is that of the request without its end: when a client goes away, what
+	// it sent is still stored.
+	ctx   context.Context
+	begun bool // by this hold, so nobody else knows of it
+
+	good state // what is stored, and would be resumed
+	// What follows is ahead of good by what is in memory. Unless it is loaded,
+	// it is not ahead, and buf lacks the tail of good.
+	loaded bool
+	h      hash.Hash
+	offset int64
+	buf    *buffer // what is not in a part yet
+	sent   *part   // on its way, while buf fills
+
+	// The multipart upload, before good has it.
+	nonce    [8]byte
+	uploadID string
+
+	letGo bool
+	state []byte // set by Close
+}
+
+// StartUpload sends nothing: the upload is its state.
+func (b blobs) StartUpload(ctx context.Context) (storage.Upload, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return nil, err
+	}
+	return b.hold(ctx, state{id: id}, true), nil
+}
+
+// ResumeUpload asks one thing of the bucket, whether the upload has ended; and
+// of an upload that has no bytes yet, Commit asks.
+func (b blobs) ResumeUpload(ctx context.Context, encoded []byte) (storage.Upload, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	st, err := parseState(encoded)
+	if err != nil {
+		return nil, err
+	}
+	if b.ended.Contains(st.id.String()) {
+		return nil, storage.ErrUploadUnknown
+	}
+	if err := b.stillThere(ctx, &st); err != nil {
+		return nil, fmt.Errorf("resume upload: %w", notCancelled(ctx, err))
+	}
+	return b.hold(ctx, st, false), nil
+}
+
+func (b blobs) hold(ctx context.Context, st state, begun bool) *upload {
+	return &upload{
+		s: b.Store, ctx: context.WithoutCancel(ctx), begun: begun, good: st, offset: st.offset,
+		buf: b.memory.buffer(b.config.ChunkSize), nonce: st.nonce, uploadID: st.uploadID,
+	}
+}
+
+// stillThere asks whether an upload goes on. storage.ErrUploadUnknown.
+func (s *Store) stillThere(ctx context.Context, st *state) error {
+	var err error
+	switch {
+	case st.kind == fresh:
+		return nil
+	case st.kind == direct:
+		return s.notAborted(ctx, st)
+	case st.uploadID != "":
+		_, err = s.api.ListParts(ctx, &s3.ListPartsInput{Bucket: s.bucket, Key: s.key(st.dataKey()), UploadId: &st.uploadID, MaxParts: aws.Int32(1)})
+	default:
+		_, err = s.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: s.bucket, Key: s.key(st.tailKey())})
+	}
+	if notThere(err) || code(err) == "NoSuchUpload" {
+		return storage.ErrUploadUnknown
+	}
+	return err
+}
+
+// notAborted looks for the mark that Abort leaves. storage.ErrUploadUnknown.
+func (s *Store) notAborted(ctx context.Context, st *state) error {
+	_, err := s.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: s.bucket, Key: s.key(st.endedKey())})
+	switch {
+	case err == nil:
+		return storage.ErrUploadUnknown
+	case notThere(err):
+		return nil
+	}
+	return err
+}
+
+func (u *upload) Size() int64   { return u.offset }
+func (u *upload) State() []byte { return bytes.Clone(u.state) }
+
+func (u *upload) Write(p []byte) (int, error) {
+	n, err := u.ReadFrom(bytes.NewReader(p))
+	return int(n), err
+}
+
+// ReadFrom reads into the buffer, and sends it whenever it is full.
+func (u *upload) ReadFrom(r io.Reader) (total int64, err error) {
+	if u.letGo {
+		return 0, errLetGo
+	}
+	if err := u.load(); err != nil {
+		return 0, err
+	}
+	return u.fill(r)
+}
+
+func (u *upload) fill(r io.Reader) (total int64, err error) {
+	var next [1]byte // what comes after a full buffer: without it, the buffer is kept
+	for {
+		room, err := u.buf.room(u.ctx)
+		if err != nil {
+			return total, err
+		}
+		full := len(room) == 0
+		if full {
+			room = next[:]
+		}
+		n, err := r.Read(room)
+		if full && n > 0 {
+			behind, err := u.roomBehind()
+			if err != nil {
+				return total, err
+			}
+			copy(behind, next[:])
+		}
+		if n > 0 {
+			u.h.Write(room[:n])
+			u.buf.grow(n)
+			u.offset += int64(n)
+			total += int64(n)
+		}
+		if err == io.EOF { //nolint:errorlint // readers return it bare
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// roomBehind sends the buffer, and returns where to put the next bytes.
+func (u *upload) roomBehind() ([]byte, error) {
+	if err := u.send(); err != nil {
+		return nil, err
+	}
+	return u.buf.room(u.ctx)
+}
+
+// revert forgets what is not stored.
+func (u *upload) revert() {
+	if u.sent != nil {
+		<-u.sent.done
+		u.sent = nil
+	}
+	u.buf.release()
+	u.loaded, u.h, u.offset = false, nil, u.good.offset
+}
+
+// Close stores what is in memory.
+func (u *upload) Close() error {
+	if u.letGo {
+		return nil
+	}
+	err := u.settle()
+	if err == nil && u.offset > u.good.offset {
+		err = u.store()
+	}
+	u.revert()
+	u.letGo, u.state = true, u.good.encode()
+	if err != nil {
+		return fmt.Errorf("store an upload: %w", err)
+	}
+	return nil
+}
+
+// store stores the buffer: as a blob if it is all that there is and the first
+// that is stored, as a part if it is large enough, else as a tail.
+func (u *upload) store() error {
+	next := u.good
+	if err := next.keep(u.h, u.offset); err != nil {
+		return err
+	}
+	switch {
+	case u.good.kind == fresh:
+		next.kind = direct
+		d, err := next.digest()
+		if err != nil {
+			return err
+		}
+		if err := u.s.putBlob(u.ctx, d, u.buf); err != nil {
+			return err
+		}
+	case u.buf.size >= minPartSize:
+		if err := u.send(); err != nil {
+			return err
+		}
+		return u.settle()
+	default:
+		sum := sha256.New()
+		if _, err := io.Copy(sum, u.buf.reader()); err != nil {
+			return err
+		}
+		next.kind, next.tailSum = staged, [sha256.Size]byte(sum.Sum(nil))
+		if _, err := u.s.api.PutObject(u.ctx, u.s.putInput(u.s.key(next.tailKey()), u.buf.reader())); err != nil {
+			return err
+		}
+	}
+	u.good = next
+	return nil
+}
+
+// putBlob puts content at the key of its digest. If something is there it is
+// the same.
+func (s *Store) putBlob(ctx context.Context, d oci.Digest, content *buffer) error {
+	in := s.putInput(s.key(storage.BlobKey(d)), nil)
+	in.IfNoneMatch = aws.String("*")
+	err := patiently(ctx, func() error {
+		in.Body = content.reader()
+		_, err := s.api.PutObject(ctx, in)
+		return err
+	})
+	if err != nil && !preconditionFailed(err) {
+		return blobErr(ctx, "write", d, err)
+	}
+	return nil
+}
+
+// digest is that of all bytes.
+func (st *state) digest() (oci.Digest, error) {
+	h, err := st.running()
+	if err != nil {
+		return oci.Digest{}, err
+	}
+	return sumOf(h), nil
+}
+
+// sumOf is the canonical digest of a sha256.
+func sumOf(h hash.Hash) oci.Digest { return oci.FromHash(oci.Canonical, h) }
