@@ -86,24 +86,30 @@ func TestConfigErrors(t *testing.T) {
 
 		// Storage
 		{name: "two drivers in the file", yaml: "version: 0.1\nstorage:\n  filesystem:\n  s3: {bucket: b}", want: []string{
-			"storage.s3 (line 4): storage in S3 is" + refused + " or use storage.filesystem",
 			"storage: only one storage driver is allowed, here are filesystem (line 3), s3 (line 4); remove the others, or name the one with REGISTRY_STORAGE",
+			"storage.s3.region (line 4): is not set; name the region of the bucket, such as eu-central-1 (REGISTRY_STORAGE_S3_REGION)",
 		}},
 		{name: "S3 over a filesystem", yaml: "version: 0.1\nstorage:\n  filesystem:\n", environ: []string{"REGISTRY_STORAGE_S3_BUCKET=b"}, want: []string{
-			"storage.s3 (REGISTRY_STORAGE_S3_BUCKET): storage in S3 is" + refused + " or use storage.filesystem",
 			"storage: only one storage driver is allowed, here are filesystem (line 3), s3 (REGISTRY_STORAGE_S3_BUCKET); remove the others, or name the one with REGISTRY_STORAGE",
+			"storage.s3.region (REGISTRY_STORAGE_S3_BUCKET): is not set; name the region of the bucket, such as eu-central-1 (REGISTRY_STORAGE_S3_REGION)",
 		}},
-		{name: "s3", yaml: "version: 0.1\nstorage: {filesystem: {}}", environ: []string{"REGISTRY_STORAGE=s3", "REGISTRY_STORAGE_S3_SECRETKEY=hunter2"}, want: []string{"storage.s3 (REGISTRY_STORAGE): storage in S3 is" + refused + " or use storage.filesystem"}},
-		{name: "s3aws", environ: []string{"REGISTRY_STORAGE_S3AWS_BUCKET=x"}, want: []string{"storage.s3aws (REGISTRY_STORAGE_S3AWS_BUCKET): storage in S3 is" + refused + " or use storage.filesystem"}},
-		{name: "s3 parameters are checked", yaml: "version: 0.1\nstorage: {s3: {encrypt: maybe, chunksize: big}}", want: []string{
+		{name: "s3", yaml: "version: 0.1\nstorage: {filesystem: {}}", environ: []string{"REGISTRY_STORAGE=s3", "REGISTRY_STORAGE_S3_SECRETKEY=hunter2"}, want: []string{
+			"storage.s3.bucket (REGISTRY_STORAGE): is not set; name the bucket (REGISTRY_STORAGE_S3_BUCKET)",
+			"storage.s3.region (REGISTRY_STORAGE): is not set; name the region of the bucket, such as eu-central-1 (REGISTRY_STORAGE_S3_REGION)",
+			"storage.s3 (REGISTRY_STORAGE): accesskey and secretkey go together; set both, or neither to use the role of the machine",
+		}},
+		{name: "s3aws", environ: []string{"REGISTRY_STORAGE_S3AWS_BUCKET=x"}, want: []string{
+			"storage.s3aws.region (REGISTRY_STORAGE_S3AWS_BUCKET): is not set; name the region of the bucket, such as eu-central-1 (REGISTRY_STORAGE_S3AWS_REGION)",
+		}},
+		{name: "s3 parameters are checked", yaml: "version: 0.1\nstorage: {s3: {bucket: b, region: r, encrypt: maybe, chunksize: big, v4auth: false}}", want: []string{
 			`storage.s3.encrypt (line 2): "maybe" is not allowed; use true or false`,
 			`storage.s3.chunksize (line 2): "big" is not allowed; use a whole number, at least 0`,
-			"storage.s3 (line 2): storage in S3 is" + refused + " or use storage.filesystem",
+			"storage.s3.v4auth (line 2): signatures of version 2 are not supported, nor by AWS any more; remove it",
 		}},
-		{name: "gcs", yaml: "version: 0.1\nstorage: {gcs: {bucket: b}}", want: []string{"storage.gcs (line 2): storage in Google Cloud is not supported by registryserver, nor is it planned; remove it or use storage.filesystem"}},
+		{name: "gcs", yaml: "version: 0.1\nstorage: {gcs: {bucket: b}}", want: []string{"storage.gcs (line 2): storage in Google Cloud is not supported by registryserver, nor is it planned; remove it or use storage.filesystem or storage.s3"}},
 		{name: "inmemory", environ: []string{"REGISTRY_STORAGE=inmemory"}, want: []string{"storage.inmemory (REGISTRY_STORAGE): storage in memory is not supported by registryserver, nor is it planned; remove it or use storage.filesystem with a rootdirectory on a tmpfs"}},
-		{name: "misspelt driver", yaml: "version: 0.1\nstorage: {filesytem: {rootdirectory: /data}}", want: []string{`storage.filesytem (line 2): "filesytem" is no storage driver; use filesystem`}},
-		{name: "unknown driver", environ: []string{"REGISTRY_STORAGE=floppy"}, want: []string{`storage.floppy (REGISTRY_STORAGE): "floppy" is no storage driver; use filesystem`}},
+		{name: "misspelt driver", yaml: "version: 0.1\nstorage: {filesytem: {rootdirectory: /data}}", want: []string{`storage.filesytem (line 2): "filesytem" is no storage driver; use filesystem or s3`}},
+		{name: "unknown driver", environ: []string{"REGISTRY_STORAGE=floppy"}, want: []string{`storage.floppy (REGISTRY_STORAGE): "floppy" is no storage driver; use filesystem or s3`}},
 		{name: "empty storage variable", yaml: "version: 0.1\nstorage: {filesystem: {rootdirectory: /data}}", environ: []string{"REGISTRY_STORAGE="}, want: []string{"storage (REGISTRY_STORAGE): is empty and would undo storage (line 2); name a storage driver or unset the variable"}},
 		{name: "empty root", yaml: "version: 0.1\nstorage: {filesystem: {rootdirectory: ''}}", want: []string{"storage.filesystem.rootdirectory (line 2): is empty; write the directory that keeps the images, or nothing for /var/lib/registry"}},
 		{name: "redis cache", yaml: "version: 0.1\nstorage: {cache: {blobdescriptor: redis}}\nredis: {addr: 'x:1'}", want: []string{

@@ -65,8 +65,6 @@ func otherSettings() []setting {
 	for _, driver := range []string{"azure", "gcs", "inmemory", "oss", "swift"} {
 		all = append(all, setting{"storage." + driver, asFree()})
 	}
-	all = append(all, s3Settings("storage.s3.")...)
-	all = append(all, s3Settings("storage.s3aws.")...)
 	all = append(all, notificationSettings()...)
 	return append(all, redisSettings()...)
 }
@@ -85,23 +83,6 @@ func notificationSettings() []setting {
 		{"notifications.endpoints[].ignore.mediatypes", asTexts(nil)},
 		{"notifications.endpoints[].ignore.actions", asTexts(nil)},
 	}
-}
-
-// s3Settings are the parameters of the drivers s3 and s3aws, of 2.8 and 3.
-func s3Settings(prefix string) []setting {
-	var all []setting
-	add := func(value settingValue, keys ...string) {
-		for _, key := range keys {
-			all = append(all, setting{prefix + key, value})
-		}
-	}
-	add(asSecret(nil), "accesskey", "secretkey")
-	add(asText(nil), "region", "regionendpoint", "redirectendpoint", "bucket", "keyid", "rootdirectory",
-		"storageclass", "objectacl", "useragent", "loglevel")
-	add(asBool(nil), "forcepathstyle", "encrypt", "secure", "skipverify", "v4auth", "usedualstack", "accelerate",
-		"usefipsendpoint")
-	add(asInt(nil, 0), "chunksize", "multipartcopychunksize", "multipartcopymaxconcurrency", "multipartcopythresholdsize")
-	return all
 }
 
 // redisSettings are both shapes of the section: 3's, after the Redis client's

@@ -31,15 +31,13 @@ func refusals() []refusal {
 
 // refusedChoices are the drivers and kinds of authentication that are refused for being chosen.
 func refusedChoices() []refusal {
-	const filesystem = "use storage.filesystem"
+	const filesystem = "use storage.filesystem or storage.s3"
 	return []refusal{
-		{key: "storage.s3", what: "storage in S3 is", instead: filesystem},
-		{key: "storage.s3aws", what: "storage in S3 is", instead: filesystem},
 		{key: "storage.azure", what: "storage in Azure is", instead: filesystem, never: true},
 		{key: "storage.gcs", what: "storage in Google Cloud is", instead: filesystem, never: true},
 		{key: "storage.oss", what: "storage in Alibaba's OSS is", instead: filesystem, never: true},
 		{key: "storage.swift", what: "storage in Swift is", instead: filesystem, never: true},
-		{key: "storage.inmemory", what: "storage in memory is", instead: filesystem + " with a rootdirectory on a tmpfs", never: true},
+		{key: "storage.inmemory", what: "storage in memory is", instead: "use storage.filesystem with a rootdirectory on a tmpfs", never: true},
 		{key: "auth.silly", what: "silly, which takes any credentials, is", instead: "use auth.htpasswd, auth.token or auth: none", never: true},
 	}
 }

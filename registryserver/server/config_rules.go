@@ -97,10 +97,11 @@ func (l *configLoader) mustBeAddress(key, addr string) {
 func (l *configLoader) finishStorage() {
 	l.mustBeOneChoice("storage")
 	c := &l.config.Storage
-	if c.Filesystem.RootDirectory == "" {
+	l.finishS3(c)
+	if c.S3 == nil && c.Filesystem.RootDirectory == "" {
 		l.failAt("storage.filesystem.rootdirectory", "is empty; write the directory that keeps the images, or nothing for /var/lib/registry")
 	}
-	if c.Filesystem.MaxThreads < minThreads {
+	if c.S3 == nil && c.Filesystem.MaxThreads < minThreads {
 		l.warnAt("storage.filesystem.maxthreads", "%d is raised to %d, as in distribution", c.Filesystem.MaxThreads, minThreads)
 		c.Filesystem.MaxThreads = minThreads
 	}
@@ -116,6 +117,41 @@ func (l *configLoader) finishStorage() {
 		l.warnAt(cache, "%s is no cache, so there is none, as in distribution; use inmemory", quoteValue(c.Cache.BlobDescriptor))
 		c.Cache.BlobDescriptor = ""
 	}
+}
+
+// finishS3 leaves one of the two kinds of storage. What else a bucket needs,
+// s3store says when it is opened.
+func (l *configLoader) finishS3(c *StorageConfig) {
+	key := "storage.s3"
+	n, chosen := l.root.lookup(key)
+	if !chosen {
+		key = "storage.s3aws"
+		n, chosen = l.root.lookup(key)
+	}
+	if !chosen {
+		c.S3 = nil
+		return
+	}
+	c.Filesystem = FilesystemConfig{}
+	if c.S3.Bucket == "" {
+		l.fail(key+".bucket", n, "is not set; name the bucket (%s)", envName(key+".bucket"))
+	}
+	if c.S3.Region == "" && c.S3.RegionEndpoint == "" {
+		l.fail(key+".region", n, "is not set; name the region of the bucket, such as eu-central-1 (%s)", envName(key+".region"))
+	}
+	if (c.S3.AccessKey == "") != (c.S3.SecretKey == "") {
+		l.fail(key, n, "accesskey and secretkey go together; set both, or neither to use the role of the machine")
+	}
+	if !c.S3.V4Auth {
+		l.failAt(key+".v4auth", "signatures of version 2 are not supported, nor by AWS any more; remove it")
+	}
+	if at, ok := l.root.lookup(key + ".redirectendpoint"); ok {
+		l.warn(key+".redirectendpoint", at, "has no effect: blobs are served by the registry itself")
+	}
+	if c.S3.Encrypt || c.S3.KeyID == "" {
+		return
+	}
+	l.warnAt(key+".keyid", "has no effect without encrypt: true, as in distribution")
 }
 
 // minThreads is the least number of file operations at a time that distribution allows.

@@ -59,7 +59,7 @@ func choices() map[string]*choice {
 	return map[string]*choice{
 		"storage": {
 			what:   "storage driver",
-			usable: []string{"filesystem"},
+			usable: []string{"filesystem", "s3"},
 			known:  []string{"filesystem", "s3", "s3aws", "azure", "gcs", "inmemory", "oss", "swift"},
 			beside: []string{"cache", "delete", "maintenance", "redirect", "tag"},
 		},

@@ -23,7 +23,11 @@ func defaultConfig() *Config {
 			Debug:          DebugConfig{Prometheus: PrometheusConfig{Path: "/metrics"}},
 		},
 		Storage: StorageConfig{
-			Filesystem:    FilesystemConfig{RootDirectory: "/var/lib/registry", MaxThreads: 100},
+			Filesystem: FilesystemConfig{RootDirectory: "/var/lib/registry", MaxThreads: 100},
+			S3: &S3Config{
+				Secure: true, V4Auth: true,
+				ChunkSize: 10 << 20, MultipartCopyChunkSize: 32 << 20, MultipartCopyMaxConcurrency: 100, MultipartCopyThresholdSize: 1 << 30,
+			},
 			Cache:         CacheConfig{Size: 10_000},
 			UploadPurging: UploadPurgingConfig{Enabled: true, Age: 168 * time.Hour, Interval: 24 * time.Hour},
 		},
@@ -110,9 +114,20 @@ func (c *HTTPConfig) settings() []setting {
 }
 
 func (c *StorageConfig) settings() []setting {
-	return []setting{
-		{"storage.filesystem.rootdirectory", asText(&c.Filesystem.RootDirectory)},
-		{"storage.filesystem.maxthreads", asInt(&c.Filesystem.MaxThreads, 0)},
+	var all []setting
+	if c.Filesystem != (FilesystemConfig{}) {
+		all = append(all, []setting{
+			{"storage.filesystem.rootdirectory", asText(&c.Filesystem.RootDirectory)},
+			{"storage.filesystem.maxthreads", asInt(&c.Filesystem.MaxThreads, 0)},
+		}...)
+	}
+	if c.S3 != nil {
+		for _, s := range c.S3.settings("storage.s3aws.") {
+			all = append(all, setting{s.key, formerName{s.value}})
+		}
+		all = append(all, c.S3.settings("storage.s3.")...)
+	}
+	return append(all, []setting{
 		{"storage.delete.enabled", asOptionalBool(&c.Delete)},
 		{"storage.redirect.disable", asBool(&c.RedirectDisabled)},
 		{"storage.cache.layerinfo", formerName{asText(&c.Cache.BlobDescriptor)}},
@@ -124,6 +139,37 @@ func (c *StorageConfig) settings() []setting {
 		{"storage.maintenance.uploadpurging.dryrun", asBool(&c.UploadPurging.DryRun)},
 		{"storage.maintenance.readonly.enabled", asBool(&c.ReadOnly)},
 		{"storage.tag.concurrencylimit", asInt(&c.TagConcurrency, 0)},
+	}...)
+}
+
+// settings are the parameters of the drivers s3 and s3aws, which are one.
+func (c *S3Config) settings(prefix string) []setting {
+	return []setting{
+		{prefix + "accesskey", asSecret(&c.AccessKey)},
+		{prefix + "secretkey", asSecret(&c.SecretKey)},
+		{prefix + "sessiontoken", asSecret(&c.SessionToken)},
+		{prefix + "bucket", asText(&c.Bucket)},
+		{prefix + "region", asText(&c.Region)},
+		{prefix + "regionendpoint", asText(&c.RegionEndpoint)},
+		{prefix + "redirectendpoint", asText(nil)},
+		{prefix + "rootdirectory", asText(&c.RootDirectory)},
+		{prefix + "forcepathstyle", asBool(&c.ForcePathStyle)},
+		{prefix + "secure", asBool(&c.Secure)},
+		{prefix + "skipverify", asBool(&c.SkipVerify)},
+		{prefix + "v4auth", asBool(&c.V4Auth)},
+		{prefix + "usedualstack", asBool(&c.UseDualStack)},
+		{prefix + "usefipsendpoint", asBool(&c.UseFIPSEndpoint)},
+		{prefix + "accelerate", asBool(&c.Accelerate)},
+		{prefix + "encrypt", asBool(&c.Encrypt)},
+		{prefix + "keyid", asText(&c.KeyID)},
+		{prefix + "storageclass", asText(&c.StorageClass)},
+		{prefix + "objectacl", asText(&c.ObjectACL)},
+		{prefix + "useragent", asText(&c.UserAgent)},
+		{prefix + "loglevel", asText(&c.LogLevel)},
+		{prefix + "chunksize", asInt(&c.ChunkSize, 0)},
+		{prefix + "multipartcopychunksize", asInt(&c.MultipartCopyChunkSize, 0)},
+		{prefix + "multipartcopymaxconcurrency", asInt(&c.MultipartCopyMaxConcurrency, 0)},
+		{prefix + "multipartcopythresholdsize", asInt(&c.MultipartCopyThresholdSize, 0)},
 	}
 }
 

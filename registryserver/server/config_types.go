@@ -93,8 +93,9 @@ type PrometheusConfig struct {
 
 // StorageConfig is where images are kept and what may be done to them.
 type StorageConfig struct {
-	Filesystem       FilesystemConfig
-	Delete           *bool // nil: unset, the server decides
+	Filesystem       FilesystemConfig // the zero value where S3 is set
+	S3               *S3Config        // nil: in the directory of Filesystem
+	Delete           *bool            // nil: unset, the server decides
 	RedirectDisabled bool
 	Cache            CacheConfig
 	UploadPurging    UploadPurgingConfig
@@ -106,6 +107,34 @@ type StorageConfig struct {
 type FilesystemConfig struct {
 	RootDirectory string
 	MaxThreads    int // file operations at a time
+}
+
+// S3Config is storage in a bucket. The fields are the parameters of
+// distribution's driver.
+type S3Config struct {
+	AccessKey, SecretKey, SessionToken Secret // "": the AWS SDK finds some
+
+	Bucket, Region, RegionEndpoint string
+	RootDirectory                  string // before every key
+	ForcePathStyle                 bool
+	Secure                         bool // https where RegionEndpoint does not say
+	SkipVerify                     bool
+	V4Auth                         bool // never false
+	UseDualStack                   bool
+	UseFIPSEndpoint                bool
+	Accelerate                     bool
+
+	Encrypt      bool
+	KeyID        string
+	StorageClass string
+	ObjectACL    string
+	UserAgent    string
+	LogLevel     string // "" and off: the SDK's retries are not logged
+
+	ChunkSize                   int // bytes, like the others; 0 is the default of s3store
+	MultipartCopyChunkSize      int
+	MultipartCopyMaxConcurrency int
+	MultipartCopyThresholdSize  int
 }
 
 // CacheConfig is the cache of blob descriptors.

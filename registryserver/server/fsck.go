@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
-	"github.com/registrykit/terraform-provider-registry/registryserver/storage/fsstore"
 )
 
 // FsckOptions says what Fsck does and where it says what it found.
@@ -24,9 +24,9 @@ type FsckOptions struct {
 // Fsck checks the storage of a configuration, and reports whether nothing is
 // broken that it did not repair. A server may run meanwhile.
 func Fsck(ctx context.Context, c *Config, o FsckOptions) (sound bool, err error) {
-	store, err := fsstore.New(c.Storage.Filesystem.RootDirectory)
+	store, err := openStore(ctx, c.Storage, slog.Default())
 	if err != nil {
-		return false, fmt.Errorf("storage.filesystem.rootdirectory: %w", err)
+		return false, err
 	}
 	defer store.Close()
 	r := registry.New(store.Blobs(), store.Records(), validation(c.Validation))

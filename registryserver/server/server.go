@@ -60,14 +60,14 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	}
 	s := &Server{config: c, version: o.Version, log: slog.New(requestIDLog{o.Log.Handler()}), metrics: newMetrics(o.Version)}
 
-	store, err := fsstore.New(c.Storage.Filesystem.RootDirectory)
+	store, err := openStore(ctx, c.Storage, s.log)
 	if err != nil {
-		return nil, fmt.Errorf("storage.filesystem.rootdirectory: %w", err)
+		return nil, err
 	}
 	s.closers = append(s.closers, store.Close)
 	s.ready = &readiness{check: store.Check}
-	blobs := measuredBlobs{store.Blobs(), s.metrics, "filesystem"}
-	records := measuredRecords{store.Records(), s.metrics, "filesystem"}
+	blobs := measuredBlobs{store.Blobs(), s.metrics, c.Storage.driver()}
+	records := measuredRecords{store.Records(), s.metrics, c.Storage.driver()}
 
 	keys, err := s.keyring(ctx, records)
 	if err != nil {
@@ -201,7 +201,7 @@ func (s *Server) debugHandler() http.Handler {
 
 // describe is what this server tells the admin API about itself.
 func (s *Server) describe() client.Server {
-	return client.Server{Version: s.version, Storage: client.Storage{Driver: "filesystem"}, Capabilities: s.capabilities()}
+	return client.Server{Version: s.version, Storage: client.Storage{Driver: s.config.Storage.driver()}, Capabilities: s.capabilities()}
 }
 
 // capabilities are what not every server of this version can do.
@@ -213,14 +213,14 @@ func (s *Server) capabilities() []string {
 }
 
 // warn says at every start what an operator would want to know.
-func (s *Server) warn(store *fsstore.Store) {
+func (s *Server) warn(store store) {
 	if s.gate.Open() && !s.config.Auth.None {
 		s.log.Warn("ANYBODY who reaches this registry may pull and push: no users are configured. Set REGISTRY_ADMIN_USERNAME and REGISTRY_ADMIN_PASSWORD, or an auth section; auth: none says that this is meant")
 	}
 	if s.tls == nil && !s.gate.Open() && s.config.HTTP.Net == "tcp" && !loopback(s.config.HTTP.Addr) {
 		s.log.Warn("passwords travel in the clear: http.tls is not configured. This is right only behind a load balancer or proxy that ends TLS")
 	}
-	if store.CaseInsensitive() {
+	if dir, ok := store.(*fsstore.Store); ok && dir.CaseInsensitive() {
 		s.log.Warn("the storage directory is on a file system that ignores case: tags that differ only in case, such as V1 and v1, would be one")
 	}
 }

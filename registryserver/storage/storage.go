@@ -1,8 +1,9 @@
 // Package storage says what the registry needs of a place that keeps bytes, as
 // two small interfaces split by consistency: Blobs (large, immutable, addressed
 // by digest) and Records (small, mutable, compare-and-swap). Package fsstore
-// keeps both on a directory; storagetest holds the contract below as a test
-// suite. Where things lie is written down in docs/storage-format.md.
+// keeps both on a directory, s3store in an S3 bucket; storagetest holds the
+// contract below as a test suite. Where things lie is written down in
+// docs/storage-format.md.
 package storage
 
 import (

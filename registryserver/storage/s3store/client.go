@@ -42,7 +42,7 @@ func newClient(ctx context.Context, c Config) (*s3.Client, error) {
 			credentials.NewStaticCredentialsProvider(c.AccessKey, c.SecretKey, c.SessionToken)))
 	}
 	if c.Log != nil {
-		options = append(options, awsconfig.WithLogger(sdkLog{c.Log}), awsconfig.WithClientLogMode(aws.LogRetries|aws.LogRequest|aws.LogResponse))
+		options = append(options, awsconfig.WithLogger(sdkLog{c.Log}), awsconfig.WithClientLogMode(aws.LogRetries))
 	}
 	if c.UserAgent != "" {
 		options = append(options, awsconfig.WithAPIOptions([]func(*smithyStack) error{middleware.AddUserAgentKey(c.UserAgent)}))

@@ -1,0 +1,99 @@
+package main_test
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// s3Server is a real S3 server over a directory, with one bucket.
+type s3Server struct{ url string }
+
+const s3Bucket = "images"
+
+// startS3 starts versitygw on a free port, and kills it when the test ends.
+func startS3(t *testing.T) s3Server {
+	t.Helper()
+	binary, dir := tool(t, "versitygw"), t.TempDir()
+	address := freeAddress(t)
+	cmd := exec.Command(binary, "--access", "test", "--secret", "test-secret", "--port", address, "--quiet", "posix", dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	api := s3.New(s3.Options{
+		BaseEndpoint: aws.String("http://" + address), Region: "us-east-1", UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test-secret", ""),
+	})
+	for deadline := time.Now().Add(startTimeout); ; time.Sleep(50 * time.Millisecond) {
+		_, err := api.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(s3Bucket)})
+		if err == nil {
+			return s3Server{url: "http://" + address}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("versitygw does not answer: %v", err)
+		}
+	}
+}
+
+// config is the configuration that ours and distribution's both read.
+func (s s3Server) config() string {
+	return fmt.Sprintf(`version: 0.1
+storage:
+  s3: {accesskey: test, secretkey: test-secret, region: us-east-1, regionendpoint: %q, forcepathstyle: true, bucket: %s, rootdirectory: /some/place}
+  delete: {enabled: true}
+  redirect: {disable: true}
+`, s.url, s3Bucket)
+}
+
+// TestS3 pushes to one server and pulls from another, on one bucket.
+func TestS3(t *testing.T) {
+	t.Parallel()
+	bucket, shelf := startS3(t), newShelf(t)
+	first := startServer(t, bucket.config())
+	second := startServer(t, bucket.config())
+	pushShelf(t, first, shelf)
+	checkShelf(t, second, shelf)
+	checkShelf(t, first, shelf)
+
+	file := writeConfig(t, bucket.config())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, buildServer(t), "fsck", file).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), " 0 broken") {
+		t.Errorf("fsck: %v\n%s", err, out)
+	}
+	out, err = exec.CommandContext(ctx, buildServer(t), "config", file).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "test-secret") || !strings.Contains(string(out), "bucket: "+s3Bucket) {
+		t.Errorf("config: %v\n%s", err, out)
+	}
+}
+
+// TestS3Interchange: a bucket, like a directory, belongs to no program.
+func TestS3Interchange(t *testing.T) {
+	t.Parallel()
+	distribution := tool(t, "distribution")
+	for _, turn := range []struct {
+		name string
+		ours bool // writes
+	}{{"from ours to distribution 3", true}, {"from distribution 3 to ours", false}} {
+		t.Run(turn.name, func(t *testing.T) {
+			bucket, shelf := startS3(t), newShelf(t)
+			ours, theirs := startServer(t, bucket.config()), startRegistry(t, distribution, bucket.config())
+			writer, reader := theirs, ours
+			if turn.ours {
+				writer, reader = ours, theirs
+			}
+			pushShelf(t, writer, shelf)
+			checkShelf(t, reader, shelf)
+			checkShelf(t, writer, shelf)
+		})
+	}
+}

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage/fsstore"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage/s3store"
+)
+
+// store is a place that keeps images: a directory or a bucket.
+type store interface {
+	Blobs() storage.Blobs
+	Records() storage.Records
+	// Check tries whether it can be used now.
+	Check(ctx context.Context) error
+	Close() error
+}
+
+// driver is distribution's name for the kind of storage.
+func (c StorageConfig) driver() string {
+	if c.S3 != nil {
+		return "s3"
+	}
+	return "filesystem"
+}
+
+// openStore opens the store of a configuration. Its errors say which setting
+// to change.
+func openStore(ctx context.Context, c StorageConfig, log *slog.Logger) (store, error) {
+	if c.S3 == nil {
+		s, err := fsstore.New(c.Filesystem.RootDirectory)
+		if err != nil {
+			return nil, fmt.Errorf("storage.filesystem.rootdirectory: %w", err)
+		}
+		return s, nil
+	}
+	s, err := s3store.New(ctx, c.S3.store(log))
+	if err != nil {
+		return nil, fmt.Errorf("storage.s3: %w", err)
+	}
+	return s, nil
+}
+
+// store is the configuration in the terms of s3store.
+func (c *S3Config) store(log *slog.Logger) s3store.Config {
+	if c.LogLevel == "" || strings.EqualFold(c.LogLevel, "off") {
+		log = nil
+	}
+	return s3store.Config{
+		Bucket: c.Bucket, Region: c.Region, RootDirectory: c.RootDirectory,
+		AccessKey: string(c.AccessKey), SecretKey: string(c.SecretKey), SessionToken: string(c.SessionToken),
+		RegionEndpoint: c.RegionEndpoint, ForcePathStyle: c.ForcePathStyle, Insecure: !c.Secure, SkipVerify: c.SkipVerify,
+		DualStack: c.UseDualStack, FIPS: c.UseFIPSEndpoint, Accelerate: c.Accelerate,
+		Encrypt: c.Encrypt, KeyID: c.KeyID, StorageClass: c.StorageClass, ObjectACL: c.ObjectACL, UserAgent: c.UserAgent,
+		ChunkSize: int64(c.ChunkSize), CopyThreshold: int64(c.MultipartCopyThresholdSize),
+		CopyChunkSize: int64(c.MultipartCopyChunkSize), CopyConcurrency: c.MultipartCopyMaxConcurrency,
+		Log: log,
+	}
+}
