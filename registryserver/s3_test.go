@@ -3,6 +3,7 @@ package main_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os/exec"
 	"strings"
 	"testing"
@@ -51,6 +52,43 @@ storage:
   delete: {enabled: true}
   redirect: {disable: true}
 `, s.url, s3Bucket)
+}
+
+// TestS3Redirect: the bytes of a blob come from the bucket, to whoever may pull
+// and for as long as was said; what else there is to know comes from us.
+func TestS3Redirect(t *testing.T) {
+	t.Parallel()
+	bucket := startS3(t)
+	server := startServer(t, strings.Replace(bucket.config(), "disable: true", "expiry: 90s", 1))
+	content := []byte("what a layer is made of")
+	pushBlob(t, server, "team/app", sha256Digest(content), content)
+	url := server.URL + "/v2/team/app/blobs/" + sha256Digest(content)
+
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req) // a client would follow at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	location, err := resp.Location()
+	if err != nil || resp.StatusCode != http.StatusTemporaryRedirect || !strings.HasPrefix(location.String(), bucket.url) || location.Query().Get("X-Amz-Expires") != "90" {
+		t.Fatalf("GET: %s to %v, %v; want a presigned URL of the bucket", resp.Status, location, err)
+	}
+	if got := resp.Header.Get("Docker-Content-Digest"); got != sha256Digest(content) || resp.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("the redirect has %v", resp.Header)
+	}
+	if resp, body := do(t, http.MethodGet, location.String(), nil, "Range", "bytes=5-9"); resp.StatusCode != http.StatusPartialContent || string(body) != "a lay" {
+		t.Errorf("GET of the URL: %s %q", resp.Status, body)
+	}
+	if resp, _ := do(t, http.MethodHead, url, nil); resp.StatusCode != http.StatusOK || resp.ContentLength != int64(len(content)) {
+		t.Errorf("HEAD: %s of %d bytes", resp.Status, resp.ContentLength)
+	}
+	if resp, _ := do(t, http.MethodGet, server.URL+"/v2/other/blobs/"+sha256Digest(content), nil); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("GET of a blob of another repository: %s", resp.Status)
+	}
 }
 
 // TestS3 pushes to one server and pulls from another, on one bucket.

@@ -47,6 +47,9 @@ type Config struct {
 	MaxCatalog, MaxTags int
 	// SessionLifetime is how long an upload may take. The default is 7 days.
 	SessionLifetime time.Duration
+	// RedirectExpiry is for how long a client can use the URL that it is sent to
+	// for a blob, where the store has such URLs. 0 serves all blobs from here.
+	RedirectExpiry time.Duration
 	// Now is the clock. The default is time.Now.
 	Now func() time.Time
 }

@@ -34,6 +34,9 @@ func (a *API) getBlob(w http.ResponseWriter, r *http.Request, req request) error
 		http.ServeContent(w, r, "", time.Time{}, &lazyBlob{size: info.Size})
 		return nil
 	}
+	if sent, err := a.redirect(w, r, info); sent || err != nil {
+		return err
+	}
 	content, err := a.Registry.OpenBlob(r.Context(), req.repo, info, 0)
 	if err != nil {
 		return err
@@ -47,6 +50,27 @@ func (a *API) getBlob(w http.ResponseWriter, r *http.Request, req request) error
 	}
 	http.ServeContent(w, r, "", time.Time{}, seeker)
 	return nil
+}
+
+// redirect sends a client to where the store itself serves the blob, and
+// reports whether there is such a place. What it is sent is as good as the
+// content until it expires, so no cache may keep it.
+func (a *API) redirect(w http.ResponseWriter, r *http.Request, info storage.BlobInfo) (bool, error) {
+	if a.RedirectExpiry <= 0 || r.Header.Get("If-None-Match") != "" {
+		return false, nil
+	}
+	location, err := a.Registry.BlobURL(r.Context(), info, a.RedirectExpiry)
+	if location == "" || err != nil {
+		return false, err
+	}
+	h := w.Header()
+	h.Del("ETag")
+	h.Del("Content-Type")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Location", location)
+	h.Set("Content-Length", "0")
+	w.WriteHeader(http.StatusTemporaryRedirect)
+	return true, nil
 }
 
 // lazyBlob is a blob as http.ServeContent wants it, over a store that can only

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
@@ -35,6 +36,16 @@ func (r *Registry) OpenBlob(ctx context.Context, repo oci.Repository, info stora
 		return nil, blobUnknown(repo, info.Digest, err)
 	}
 	return content, err
+}
+
+// BlobURL returns a URL from which a client can fetch a blob that StatBlob
+// described, or "" where the store has no such URLs.
+func (r *Registry) BlobURL(ctx context.Context, info storage.BlobInfo, expires time.Duration) (string, error) {
+	urls, ok := storage.As[storage.BlobURLs](r.blobs)
+	if !ok {
+		return "", nil
+	}
+	return urls.BlobURL(ctx, info.Digest, expires)
 }
 
 // DeleteBlob takes the blob out of the repository, under all the digests that

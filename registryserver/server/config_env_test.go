@@ -44,7 +44,8 @@ http:
 		{name: "the whole storage as a mapping", environ: []string{"REGISTRY_STORAGE={filesystem: {rootdirectory: /d}}"}, want: func(c *Config) {
 			c.Storage = StorageConfig{
 				Filesystem: FilesystemConfig{RootDirectory: "/d", MaxThreads: 100}, Cache: CacheConfig{Size: 10000},
-				UploadPurging: UploadPurgingConfig{Enabled: true, Age: 168 * time.Hour, Interval: 24 * time.Hour},
+				RedirectExpiry: 20 * time.Minute,
+				UploadPurging:  UploadPurgingConfig{Enabled: true, Age: 168 * time.Hour, Interval: 24 * time.Hour},
 			}
 		}},
 		{name: "the same auth by name", environ: []string{"REGISTRY_AUTH=htpasswd"}},

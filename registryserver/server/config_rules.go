@@ -106,6 +106,7 @@ func (l *configLoader) finishStorage() {
 		c.Filesystem.MaxThreads = minThreads
 	}
 	const purging = "storage.maintenance.uploadpurging."
+	l.mustBePositive("storage.redirect.expiry", c.RedirectExpiry)
 	l.mustBePositive(purging+"age", c.UploadPurging.Age)
 	l.mustBePositive(purging+"interval", c.UploadPurging.Interval)
 	const cache = "storage.cache.blobdescriptor"

@@ -28,8 +28,9 @@ func defaultConfig() *Config {
 				Secure: true, V4Auth: true,
 				ChunkSize: 10 << 20, MultipartCopyChunkSize: 32 << 20, MultipartCopyMaxConcurrency: 100, MultipartCopyThresholdSize: 1 << 30,
 			},
-			Cache:         CacheConfig{Size: 10_000},
-			UploadPurging: UploadPurgingConfig{Enabled: true, Age: 168 * time.Hour, Interval: 24 * time.Hour},
+			Cache:          CacheConfig{Size: 10_000},
+			RedirectExpiry: 20 * time.Minute,
+			UploadPurging:  UploadPurgingConfig{Enabled: true, Age: 168 * time.Hour, Interval: 24 * time.Hour},
 		},
 		Auth: AuthConfig{
 			HTPasswd: &HTPasswdConfig{},
@@ -130,6 +131,7 @@ func (c *StorageConfig) settings() []setting {
 	return append(all, []setting{
 		{"storage.delete.enabled", asOptionalBool(&c.Delete)},
 		{"storage.redirect.disable", asBool(&c.RedirectDisabled)},
+		{"storage.redirect.expiry", asDuration(&c.RedirectExpiry)},
 		{"storage.cache.layerinfo", formerName{asText(&c.Cache.BlobDescriptor)}},
 		{"storage.cache.blobdescriptor", asText(&c.Cache.BlobDescriptor)},
 		{"storage.cache.blobdescriptorsize", asInt(&c.Cache.Size, 0)},

@@ -97,6 +97,7 @@ type StorageConfig struct {
 	S3               *S3Config        // nil: in the directory of Filesystem
 	Delete           *bool            // nil: unset, the server decides
 	RedirectDisabled bool
+	RedirectExpiry   time.Duration // of the URLs that clients are sent to
 	Cache            CacheConfig
 	UploadPurging    UploadPurgingConfig
 	ReadOnly         bool

@@ -106,6 +106,9 @@ func (b measuredBlobs) Put(ctx context.Context, content []byte) (storage.BlobInf
 	return b.Blobs.Put(ctx, content)
 }
 
+// Unwrap is for storage.As.
+func (b measuredBlobs) Unwrap() storage.Blobs { return b.Blobs }
+
 type measuredRecords struct {
 	storage.Records
 	m      *metrics

@@ -12,6 +12,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/adminapi"
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
@@ -116,8 +117,16 @@ func (s *Server) ociConfig(images *registry.Registry, keys *auth.Keyring) ociapi
 		TrustedProxy: s.fromTrustedProxy,
 		ReadOnly:     c.Storage.ReadOnly, Deletes: c.Storage.Delete,
 		MaxCatalog: c.Catalog.MaxEntries, MaxTags: c.Tags.MaxTags,
-		SessionLifetime: c.Storage.UploadPurging.Age,
+		SessionLifetime: c.Storage.UploadPurging.Age, RedirectExpiry: redirectExpiry(c.Storage),
 	}
+}
+
+// redirectExpiry is 0 where blobs are served from here.
+func redirectExpiry(c StorageConfig) time.Duration {
+	if c.RedirectDisabled {
+		return 0
+	}
+	return min(c.RedirectExpiry, 7*24*time.Hour) // more cannot be signed
 }
 
 // routes sends requests where they belong. It matches paths as they are: a
