@@ -67,7 +67,7 @@ func BenchmarkLoad(b *testing.B) {
 	for _, s := range servers {
 		b.Run("4 parallel pushes of 16 MiB/"+s.name, func(b *testing.B) {
 			p := startRegistry(b, s.binary, config())
-			parallel := load{times: len(layers), parallel: 4, size: layerSize, run: func(b *testing.B, p *process, n int) { patchLayer(b, p, layers[n]) }}
+			parallel := load{times: len(layers), parallel: 4, size: layerSize, run: func(b *testing.B, p *process, n int) { patchBlob(b, p, "bench/patch", layers[n]) }}
 			parallel.measure(b, p)
 			b.ReportMetric(float64(p.peakMemory(b))/(1<<20), "peak-MiB")
 		})
@@ -80,7 +80,7 @@ func loads(layers [][]byte) []load {
 		digests = append(digests, sha256Digest(layer))
 	}
 	return []load{
-		{"push 16 MiB, POST+PATCH+PUT", len(layers), 1, layerSize, func(b *testing.B, p *process, n int) { patchLayer(b, p, layers[n]) }},
+		{"push 16 MiB, POST+PATCH+PUT", len(layers), 1, layerSize, func(b *testing.B, p *process, n int) { patchBlob(b, p, "bench/patch", layers[n]) }},
 		{"push 16 MiB, POST+PUT", len(layers), 1, layerSize, func(b *testing.B, p *process, n int) {
 			layers[n][0]++ // another digest than above
 			pushBlob(b, p, "bench/put", sha256Digest(layers[n]), layers[n])
@@ -127,29 +127,6 @@ func (l load) measure(b *testing.B, p *process) {
 	}
 	b.ReportMetric(used.Seconds()*1000/float64(l.times), "cpu-ms")
 	b.ReportMetric(wall.Seconds()*1000/float64(l.times), "wall-ms")
-}
-
-func patchLayer(b *testing.B, p *process, layer []byte) {
-	resp, body := do(b, http.MethodPost, p.URL+"/v2/bench/patch/blobs/uploads/", nil)
-	for _, step := range []struct {
-		method  string
-		content []byte
-		want    int
-	}{{http.MethodPatch, layer, http.StatusAccepted}, {http.MethodPut, nil, http.StatusCreated}} {
-		location, err := resp.Location()
-		if err != nil {
-			b.Fatalf("%v: %s", err, body)
-		}
-		if step.method == http.MethodPut {
-			query := location.Query()
-			query.Set("digest", sha256Digest(layer))
-			location.RawQuery = query.Encode()
-		}
-		resp, body = do(b, step.method, location.String(), step.content, "Content-Type", "application/octet-stream")
-		if resp.StatusCode != step.want {
-			b.Fatalf("%s: %s\n%s", step.method, resp.Status, body)
-		}
-	}
 }
 
 const tinyType = "application/vnd.oci.image.manifest.v1+json"

@@ -20,7 +20,7 @@ type s3Server struct{ url string }
 const s3Bucket = "images"
 
 // startS3 starts versitygw on a free port, and kills it when the test ends.
-func startS3(t *testing.T) s3Server {
+func startS3(t testing.TB) s3Server {
 	t.Helper()
 	binary, dir := tool(t, "versitygw"), t.TempDir()
 	address := freeAddress(t)

@@ -49,7 +49,7 @@ func newWorld(t *testing.T, edit func(*Config)) *world {
 	if w.dir, err = auth.OpenDirectory(t.Context(), auth.DirectoryConfig{Records: records, BcryptCost: bcrypt.MinCost, Log: log}); err != nil {
 		t.Fatal(err)
 	}
-	w.registry = registry.New(store.Blobs(), records, registry.Validation{})
+	w.registry = registry.New(store.Blobs(), records, registry.Options{})
 	gate, err := auth.NewGate(auth.Config{Directory: w.dir, Log: log})
 	if err != nil {
 		t.Fatal(err)

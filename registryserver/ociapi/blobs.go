@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
@@ -141,11 +142,12 @@ func (a *API) startUpload(w http.ResponseWriter, r *http.Request, req request) e
 			return nil
 		}
 	}
+	since := a.Registry.Epoch()
 	up, err := a.Registry.StartUpload(r.Context())
 	if err != nil {
 		return err
 	}
-	s := newSession(req.repo, a.Now())
+	s := newSession(req.repo, a.Now(), since)
 	return a.keep(w, r, s, up, http.StatusAccepted)
 }
 
@@ -183,20 +185,22 @@ func (a *API) pushWhole(w http.ResponseWriter, r *http.Request, req request) err
 	if err != nil {
 		return err
 	}
+	since := a.Registry.Epoch()
 	up, err := a.Registry.StartUpload(r.Context())
 	if err != nil {
 		return err
 	}
+	up.Expect(want)
 	if _, err := up.ReadFrom(bodyReader{r.Body}); err != nil {
 		// Nobody has a Location to go on with.
 		return errors.Join(err, up.Abort(context.WithoutCancel(r.Context())))
 	}
-	return a.commit(w, r, req.repo, up, want)
+	return a.commit(w, r, req.repo, up, want, since)
 }
 
 // commit ends an upload and answers 201.
-func (a *API) commit(w http.ResponseWriter, r *http.Request, repo oci.Repository, up storage.Upload, want oci.Digest) error {
-	if _, err := a.Registry.CommitUpload(r.Context(), repo, up, want); err != nil {
+func (a *API) commit(w http.ResponseWriter, r *http.Request, repo oci.Repository, up storage.Upload, want oci.Digest, since registry.Epoch) error {
+	if _, err := a.Registry.CommitUpload(r.Context(), repo, up, want, since); err != nil {
 		_ = up.Close()
 		return err
 	}

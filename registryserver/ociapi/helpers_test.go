@@ -40,7 +40,7 @@ func newClient(t *testing.T, config ociapi.Config, users ...auth.UserSpec) *clie
 		t.Fatal(err)
 	}
 	faults := &storagetest.Faults{}
-	config.Registry = registry.New(faults.Blobs(store.Blobs()), faults.Records(store.Records()), registry.Validation{})
+	config.Registry = registry.New(faults.Blobs(store.Blobs()), faults.Records(store.Records()), registry.Options{})
 	yes := true
 	if config.Deletes == nil {
 		config.Deletes = &yes

@@ -187,7 +187,7 @@ func FuzzOpenSession(f *testing.F) {
 		f.Fatal(err)
 	}
 	now := time.Now()
-	genuine, err := newSession(oci.MustRepository("a"), now).seal(keys, "/")
+	genuine, err := newSession(oci.MustRepository("a"), now, 1).seal(keys, "/")
 	if err != nil {
 		f.Fatal(err)
 	}

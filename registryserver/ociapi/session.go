@@ -11,6 +11,7 @@ import (
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
 
 // session is an upload as its Location URL carries it. Sealed with the shared
@@ -22,6 +23,8 @@ type session struct {
 	Offset  int64     `json:"o"` // the size when the Location was given out
 	Started time.Time `json:"s"`
 	State   []byte    `json:"u"` // the store's
+	// Epoch is that in which the upload began.
+	Epoch registry.Epoch `json:"e"`
 }
 
 const (
@@ -31,8 +34,8 @@ const (
 	sessionQuery    = "_state"
 )
 
-func newSession(repo oci.Repository, now time.Time) session {
-	return session{ID: uuid.NewString(), Repo: repo.String(), Started: now.UTC().Truncate(time.Second)}
+func newSession(repo oci.Repository, now time.Time, epoch registry.Epoch) session {
+	return session{Epoch: epoch, ID: uuid.NewString(), Repo: repo.String(), Started: now.UTC().Truncate(time.Second)}
 }
 
 // seal returns the path and query of the session's URL.

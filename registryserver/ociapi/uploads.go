@@ -120,11 +120,12 @@ func (a *API) putUpload(w http.ResponseWriter, r *http.Request, req request) err
 	if err := a.position(w, r, s, up); err != nil {
 		return err
 	}
+	up.Expect(want)
 	if _, err := up.ReadFrom(bodyReader{r.Body}); err != nil {
 		_ = up.Close()
 		return err
 	}
-	return a.commit(w, r, req.repo, up, want)
+	return a.commit(w, r, req.repo, up, want, s.Epoch)
 }
 
 // alreadyThere reports whether the repository has the blob: then it was

@@ -14,16 +14,40 @@ import (
 // repository is what gives access: a blob of another repository is
 // BLOB_UNKNOWN here.
 func (r *Registry) StatBlob(ctx context.Context, repo oci.Repository, d oci.Digest) (storage.BlobInfo, error) {
-	canonical, _, err := r.readLink(ctx, layerLink(repo, d))
-	if err == nil && d.Algorithm() == oci.Canonical && canonical != d {
-		err = storage.ErrNotFound // a damaged link must not serve other bytes
-	}
+	return r.statBlob(ctx, repo, d, remembered)
+}
+
+// source says whether what was seen before will do.
+type source bool
+
+const (
+	remembered source = true
+	store      source = false
+)
+
+func (r *Registry) statBlob(ctx context.Context, repo oci.Repository, d oci.Digest, from source) (storage.BlobInfo, error) {
+	canonical, err := r.resolveLink(ctx, layerLink(repo, d), d, from)
 	var info storage.BlobInfo
 	if err == nil {
-		info, err = r.blobs.Stat(ctx, canonical)
+		info, err = r.statContent(ctx, canonical, from)
 	}
 	if errors.Is(err, storage.ErrNotFound) {
 		return info, blobUnknown(repo, d, err)
+	}
+	return info, err
+}
+
+// statContent describes content by its canonical digest.
+func (r *Registry) statContent(ctx context.Context, canonical oci.Digest, from source) (storage.BlobInfo, error) {
+	if from == remembered {
+		if info, ok := r.facts.blob(canonical); ok {
+			return info, nil
+		}
+	}
+	seen := r.facts.epoch()
+	info, err := r.blobs.Stat(ctx, canonical)
+	if err == nil {
+		r.facts.addBlob(seen, info)
 	}
 	return info, err
 }
@@ -54,15 +78,19 @@ func (r *Registry) BlobURL(ctx context.Context, info storage.BlobInfo, expires t
 // repositories, until a garbage collection finds no use for it.
 // BLOB_UNKNOWN.
 func (r *Registry) DeleteBlob(ctx context.Context, repo oci.Repository, d oci.Digest) error {
-	info, err := r.StatBlob(ctx, repo, d)
+	info, err := r.statBlob(ctx, repo, d, store)
 	if err != nil {
 		return err
 	}
-	names, err := r.blobAliases(ctx, repo, info.Digest)
+	return r.deleting(ctx, func() error { return r.deleteBlob(ctx, repo, d, info.Digest) })
+}
+
+func (r *Registry) deleteBlob(ctx context.Context, repo oci.Repository, d, canonical oci.Digest) error {
+	names, err := r.blobAliases(ctx, repo, canonical)
 	if err != nil {
 		return err
 	}
-	for _, name := range append(names, info.Digest) {
+	for _, name := range append(names, canonical) {
 		if name == d {
 			continue
 		}
@@ -127,7 +155,7 @@ func (r *Registry) FindBlob(ctx context.Context, d oci.Digest, mayPull func(oci.
 	unknown := blobUnknown(oci.Repository{}, d, nil)
 	if d.Algorithm() == oci.Canonical {
 		// Most such requests are for content that is nowhere: one look says so.
-		if _, err := r.blobs.Stat(ctx, d); errors.Is(err, storage.ErrNotFound) {
+		if _, err := r.statContent(ctx, d, remembered); errors.Is(err, storage.ErrNotFound) {
 			return oci.Repository{}, unknown
 		}
 	}
@@ -165,12 +193,14 @@ func (r *Registry) ResumeUpload(ctx context.Context, state []byte) (storage.Uplo
 }
 
 // CommitUpload makes the upload a blob of the repository if it has the digest
-// want, and says so only once data and link are durable. DIGEST_INVALID.
-func (r *Registry) CommitUpload(ctx context.Context, repo oci.Repository, up storage.Upload, want oci.Digest) (storage.BlobInfo, error) {
+// want, and says so only once data and link are durable. since is the Epoch
+// before the upload began: its content may be there for that long. DIGEST_INVALID.
+func (r *Registry) CommitUpload(ctx context.Context, repo oci.Repository, up storage.Upload, want oci.Digest, since Epoch) (storage.BlobInfo, error) {
 	info, err := up.Commit(ctx, want)
 	if err != nil {
 		return info, fault(err)
 	}
+	r.facts.addBlob(since, info)
 	return info, r.linkBlob(ctx, repo, info.Digest, want)
 }
 

@@ -82,6 +82,10 @@ func (r *Registry) DeleteRepository(ctx context.Context, repo oci.Repository) er
 	if !exists {
 		return &oci.Error{Code: oci.CodeNameUnknown, Message: "repository " + repo.String() + " unknown", Detail: map[string]string{"name": repo.String()}}
 	}
+	return r.deleting(ctx, func() error { return r.deleteRepository(ctx, repo) })
+}
+
+func (r *Registry) deleteRepository(ctx context.Context, repo oci.Repository) error {
 	for tag, err := range r.Tags(ctx, repo, "") {
 		if err != nil {
 			return err

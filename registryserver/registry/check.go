@@ -88,7 +88,7 @@ func (c *checker) report(ctx context.Context, f Finding, mend func(context.Conte
 	}
 	var err error
 	if mend != nil && c.o.Repair {
-		if err = mend(ctx); err == nil {
+		if err = c.r.deleting(ctx, func() error { return mend(ctx) }); err == nil {
 			f.Repaired = true
 			c.sum.Repaired++
 		}

@@ -93,7 +93,7 @@ func TestCheckDamagedBlob(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, s store) {
 		r := newRegistry(s)
 		p := pushAll(t, r)
-		damaged := registry.New(flipped{s.Blobs(), p.config}, s.Records(), registry.Validation{})
+		damaged := registry.New(flipped{s.Blobs(), p.config}, s.Records(), registry.Options{})
 		var kinds []string
 		_, err := damaged.Check(t.Context(), registry.CheckOptions{Content: true, Repair: true}, func(f registry.Finding) { kinds = append(kinds, f.Kind) })
 		if err != nil || !slices.Contains(kinds, "blob-damaged") {

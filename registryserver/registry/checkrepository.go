@@ -116,7 +116,7 @@ func (c *checker) revisions(ctx context.Context, repo oci.Repository) error {
 // repair: linking content that is there could give a repository access to
 // another one's.
 func (c *checker) references(ctx context.Context, repo oci.Repository, d oci.Digest, m *oci.Manifest) error {
-	err := c.r.checkReferences(ctx, repo, m)
+	err := c.r.checkReferences(ctx, repo, m, store)
 	if err == nil {
 		return nil
 	}
@@ -161,7 +161,7 @@ func (c *checker) referrers(ctx context.Context, repo oci.Repository) error {
 		if err != nil {
 			continue
 		}
-		_, err = c.r.revision(ctx, repo, d)
+		_, err = c.r.revision(ctx, repo, d, store)
 		if oci.ErrorCode(err) != oci.CodeManifestUnknown {
 			if err != nil {
 				return err
@@ -206,7 +206,7 @@ func (c *checker) tag(ctx context.Context, repo oci.Repository, tag oci.Tag) err
 	if err != nil {
 		return err
 	}
-	canonical, err := c.r.revision(ctx, repo, d)
+	canonical, err := c.r.revision(ctx, repo, d, store)
 	if oci.ErrorCode(err) == oci.CodeManifestUnknown {
 		dangling.Message = "the tag points at " + d.String() + ", which the repository does not have"
 		return c.report(ctx, dangling, remove)

@@ -64,8 +64,32 @@ func (r *Registry) readLink(ctx context.Context, key string) (oci.Digest, storag
 	return d, rec.Version, nil
 }
 
+// resolveLink returns the canonical digest that the link of d holds. A damaged
+// link must not serve other bytes: ErrNotFound.
+func (r *Registry) resolveLink(ctx context.Context, key string, d oci.Digest, from source) (oci.Digest, error) {
+	if from == remembered {
+		if canonical, ok := r.facts.link(key); ok {
+			return canonical, nil
+		}
+	}
+	seen := r.facts.epoch()
+	canonical, _, err := r.readLink(ctx, key)
+	if err != nil {
+		return canonical, err
+	}
+	if d.Algorithm() == oci.Canonical && canonical != d {
+		return canonical, storage.ErrNotFound
+	}
+	r.facts.addLink(seen, key, canonical)
+	return canonical, nil
+}
+
 // writeLink makes the link hold d: its bytes, without a line break.
 func (r *Registry) writeLink(ctx context.Context, key string, d oci.Digest) error {
+	seen := r.facts.epoch()
 	_, err := r.records.Put(ctx, key, []byte(d.String()), storage.Any)
+	if err == nil {
+		r.facts.addLink(seen, key, d)
+	}
 	return err
 }

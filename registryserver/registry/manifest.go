@@ -26,7 +26,7 @@ func (r *Registry) Manifest(ctx context.Context, repo oci.Repository, ref oci.Re
 			return Manifest{}, err
 		}
 	}
-	canonical, err := r.revision(ctx, repo, d)
+	canonical, err := r.revision(ctx, repo, d, remembered)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -44,7 +44,7 @@ func (r *Registry) Manifest(ctx context.Context, repo oci.Repository, ref oci.Re
 // that it still has them. The caller does not change them.
 func (r *Registry) manifestContent(ctx context.Context, canonical oci.Digest) (cachedManifest, error) {
 	if m, ok := r.manifests.get(canonical); ok {
-		info, err := r.blobs.Stat(ctx, canonical)
+		info, err := r.statContent(ctx, canonical, remembered)
 		if err != nil {
 			return cachedManifest{}, err
 		}
@@ -52,6 +52,7 @@ func (r *Registry) manifestContent(ctx context.Context, canonical oci.Digest) (c
 			return m, nil
 		}
 	}
+	seen := r.facts.epoch()
 	content, err := r.readManifest(ctx, canonical)
 	if err != nil {
 		return cachedManifest{}, err
@@ -59,17 +60,15 @@ func (r *Registry) manifestContent(ctx context.Context, canonical oci.Digest) (c
 	m := cachedManifest{content: content, mediaType: oci.SniffMediaType(content)}
 	if oci.FromBytes(content) == canonical { // what a bad disk made of it must not outlive a repair
 		r.manifests.add(canonical, m)
+		r.facts.addBlob(seen, storage.BlobInfo{Digest: canonical, Size: int64(len(content))})
 	}
 	return m, nil
 }
 
 // revision returns the canonical digest of a manifest that the repository has.
 // MANIFEST_UNKNOWN.
-func (r *Registry) revision(ctx context.Context, repo oci.Repository, d oci.Digest) (oci.Digest, error) {
-	canonical, _, err := r.readLink(ctx, revisionLink(repo, d))
-	if err == nil && d.Algorithm() == oci.Canonical && canonical != d {
-		err = storage.ErrNotFound // a damaged link must not serve other bytes
-	}
+func (r *Registry) revision(ctx context.Context, repo oci.Repository, d oci.Digest, from source) (oci.Digest, error) {
+	canonical, err := r.resolveLink(ctx, revisionLink(repo, d), d, from)
 	if errors.Is(err, storage.ErrNotFound) {
 		return oci.Digest{}, manifestUnknown(repo, d.String(), err)
 	}
@@ -107,7 +106,12 @@ type Pushed struct {
 }
 
 // PutManifest stores a manifest and tags it. It returns once everything is
-// durable; the tags come last. DIGEST_INVALID, MANIFEST_INVALID, or one
+// durable; the tags come last.
+//
+// What it knows of blobs and links from before may have been deleted since. So
+// once its own links are written, and before the tags are, it looks at the
+// epoch: whoever deletes changes that first. Either the push sees it, and asks
+// the store again, or the deletion comes after the push. DIGEST_INVALID, MANIFEST_INVALID, or one
 // MANIFEST_BLOB_UNKNOWN for each thing that the manifest names and the
 // repository lacks, joined.
 func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
@@ -121,14 +125,17 @@ func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
 	} else if d.Algorithm().Of(p.Body) != d {
 		return Pushed{}, &oci.Error{Code: oci.CodeDigestInvalid, Message: "the manifest does not have the digest in the URL; nothing was stored", Detail: d}
 	}
-	if err := r.checkReferences(ctx, p.Repository, m); err != nil {
+	if err := r.checkReferences(ctx, p.Repository, m, remembered); err != nil {
 		return Pushed{}, err
 	}
-	was, err := r.tagVersions(ctx, p.Repository, p.Tags)
+	was, err := r.readTags(ctx, p.Repository, p.Tags)
 	if err != nil {
 		return Pushed{}, err
 	}
-	if err := r.storeManifest(ctx, p.Repository, d, m, p.Body); err != nil {
+	if err := r.storeManifest(ctx, p.Repository, d, m, p.Body, remembered); err != nil {
+		return Pushed{}, err
+	}
+	if err := r.confirm(ctx, p.Repository, d, m, p.Body); err != nil {
 		return Pushed{}, err
 	}
 	for i, tag := range p.Tags {
@@ -143,11 +150,34 @@ func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
 	return pushed, nil
 }
 
-func (r *Registry) storeManifest(ctx context.Context, repo oci.Repository, d oci.Digest, m *oci.Manifest, body []byte) error {
+// confirm does the parts of a push again that relied on memory, with what is
+// still remembered once the epoch was looked at.
+func (r *Registry) confirm(ctx context.Context, repo oci.Repository, d oci.Digest, m *oci.Manifest, body []byte) error {
+	if !r.facts.on() {
+		return nil
+	}
+	quiet, err := r.facts.look(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.checkReferences(ctx, repo, m, source(quiet)); err != nil {
+		return err
+	}
+	return r.storeManifest(ctx, repo, d, m, body, source(quiet))
+}
+
+// storeManifest stores what the repository is not known to have yet.
+func (r *Registry) storeManifest(ctx context.Context, repo oci.Repository, d oci.Digest, m *oci.Manifest, body []byte, from source) error {
+	if from == remembered && r.knowsManifest(repo, d, m, body) {
+		return nil
+	}
+	seen := r.facts.epoch()
 	info, err := r.blobs.Put(ctx, body)
 	if err != nil {
 		return err
 	}
+	r.facts.addBlob(seen, info)
+	r.manifests.add(info.Digest, cachedManifest{content: body, mediaType: oci.SniffMediaType(body)})
 	if err := r.writeLink(ctx, revisionLink(repo, info.Digest), info.Digest); err != nil {
 		return err
 	}
@@ -162,13 +192,36 @@ func (r *Registry) storeManifest(ctx context.Context, repo oci.Repository, d oci
 	return r.putReferrer(ctx, repo, d, m, int64(len(body)))
 }
 
+// knowsManifest reports whether all that storeManifest writes is remembered to
+// be there. Referrers' entries are not remembered.
+func (r *Registry) knowsManifest(repo oci.Repository, d oci.Digest, m *oci.Manifest, body []byte) bool {
+	if m.Subject != nil {
+		return false
+	}
+	canonical, ok := r.facts.link(revisionLink(repo, d))
+	if !ok || canonical != oci.FromBytes(body) {
+		return false
+	}
+	if d != canonical {
+		if _, ok = r.facts.link(revisionLink(repo, canonical)); !ok {
+			return false
+		}
+	}
+	_, ok = r.facts.blob(canonical)
+	return ok
+}
+
 // DeleteManifest removes a manifest from the repository, with the tags that
 // point at it. Its bytes stay until a garbage collection. MANIFEST_UNKNOWN.
 func (r *Registry) DeleteManifest(ctx context.Context, repo oci.Repository, d oci.Digest) error {
-	canonical, err := r.revision(ctx, repo, d)
+	canonical, err := r.revision(ctx, repo, d, store)
 	if err != nil {
 		return err
 	}
+	return r.deleting(ctx, func() error { return r.deleteManifest(ctx, repo, canonical) })
+}
+
+func (r *Registry) deleteManifest(ctx context.Context, repo oci.Repository, canonical oci.Digest) error {
 	// The same bytes may have been pushed under both digests: one manifest, two
 	// links. They go together.
 	names := []oci.Digest{canonical}

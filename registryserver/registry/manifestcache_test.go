@@ -51,6 +51,7 @@ func TestDamagedManifestIsNotRemembered(t *testing.T) {
 	config := pushBlob(t, r, app, oci.SHA256, "{}")
 	content := []byte(imageOf(config, ""))
 	d := put(t, r, app, string(content), "v1")
+	r = newRegistry(s) // as after a restart
 	file := filepath.Join(root, filepath.FromSlash(storage.BlobKey(d)))
 	damaged := bytes.Replace(content, []byte("layers"), []byte("LAYERS"), 1)
 	for _, on := range [][]byte{damaged, content} {

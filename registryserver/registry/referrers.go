@@ -100,7 +100,7 @@ func (r *Registry) fallbackReferrers(ctx context.Context, repo oci.Repository, s
 		if _, err := r.records.Get(ctx, referrerKey(repo, subject, d.Digest)); err == nil {
 			continue
 		}
-		if _, err := r.revision(ctx, repo, d.Digest); err == nil {
+		if _, err := r.revision(ctx, repo, d.Digest, remembered); err == nil {
 			found = append(found, d)
 		}
 	}

@@ -10,8 +10,11 @@
 package registry
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"regexp"
+	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
@@ -22,8 +25,10 @@ type Registry struct {
 	blobs   storage.Blobs
 	records storage.Records
 	rules   Validation
+	log     *slog.Logger
 
 	manifests manifestCache
+	facts     *facts
 }
 
 // Validation says what a pushed manifest is held to (distribution's
@@ -52,10 +57,52 @@ const (
 	PlatformsListed
 )
 
-// New returns a registry over the two halves of a store.
-func New(blobs storage.Blobs, records storage.Records, rules Validation) *Registry {
-	return &Registry{blobs: blobs, records: records, rules: rules, manifests: newManifestCache()}
+// Options are what a registry can do without.
+type Options struct {
+	Validation Validation
+	// Remember is for how long links and blobs that were seen in the store are
+	// taken to be there without a look at its epoch record, and so for how long
+	// what another instance deleted may still be served by digest. It is for
+	// stores that cost a request to ask; 0 asks each time.
+	Remember time.Duration
+	// Now is the clock. The default is time.Now.
+	Now func() time.Time
+	// Log is the default if it is nil.
+	Log *slog.Logger
 }
+
+// New returns a registry over the two halves of a store.
+func New(blobs storage.Blobs, records storage.Records, o Options) *Registry {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return &Registry{blobs: blobs, records: records, rules: o.Validation, log: o.Log, manifests: newManifestCache(), facts: newFacts(records, o.Remember, o.Now)}
+}
+
+// Watch looks at the epoch record now and then, so that what was seen in the
+// store can be relied on. It returns when ctx ends; where nothing is remembered,
+// at once.
+func (r *Registry) Watch(ctx context.Context) error {
+	for r.facts.on() {
+		if _, err := r.facts.look(ctx); err != nil && ctx.Err() == nil {
+			// The facts grow old, and then the store is asked each time.
+			r.log.WarnContext(ctx, "the epoch of the storage could not be read", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(r.facts.lifetime / 3):
+		}
+	}
+	return nil
+}
+
+// Epoch is the present epoch of what is remembered. Whoever observes or stores
+// something over several requests keeps it from the first to the last.
+func (r *Registry) Epoch() Epoch { return r.facts.epoch() }
 
 // fault turns the errors of package storage that are a client's doing into
 // *oci.Error, and leaves the others as they are.

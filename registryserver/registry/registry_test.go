@@ -34,7 +34,7 @@ func onEveryStore(t *testing.T, test func(t *testing.T, s store)) {
 }
 
 func newRegistry(s store) *registry.Registry {
-	return registry.New(s.Blobs(), s.Records(), registry.Validation{})
+	return registry.New(s.Blobs(), s.Records(), registry.Options{})
 }
 
 func pushBlob(t *testing.T, r *registry.Registry, repo oci.Repository, alg oci.Algorithm, content string) oci.Digest {
@@ -47,7 +47,7 @@ func pushBlob(t *testing.T, r *registry.Registry, repo oci.Repository, alg oci.A
 		t.Fatal(err)
 	}
 	d := alg.Of([]byte(content))
-	if _, err := r.CommitUpload(t.Context(), repo, up, d); err != nil {
+	if _, err := r.CommitUpload(t.Context(), repo, up, d, r.Epoch()); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -161,7 +161,7 @@ func TestDeleteBlobAliases(t *testing.T) {
 		for n := range 2 {
 			var faults storagetest.Faults
 			s := storagetest.NewMemory()
-			r := registry.New(s.Blobs(), faults.Records(s.Records()), registry.Validation{})
+			r := registry.New(s.Blobs(), faults.Records(s.Records()), registry.Options{})
 			pushBlob(t, r, app, oci.SHA512, "content")
 			kept := pushBlob(t, r, app, oci.SHA512, "other content")
 			deletes := 0
@@ -197,7 +197,7 @@ func TestDeleteBlobAliases(t *testing.T) {
 func TestDeleteBlobIsNoWalk(t *testing.T) {
 	var faults storagetest.Faults
 	s := storagetest.NewMemory()
-	r := registry.New(s.Blobs(), faults.Records(s.Records()), registry.Validation{})
+	r := registry.New(s.Blobs(), faults.Records(s.Records()), registry.Options{})
 	d := pushBlob(t, r, app, oci.SHA256, "content")
 	for i := range 50 {
 		pushBlob(t, r, app, oci.SHA256, fmt.Sprint(i))
@@ -227,7 +227,7 @@ func TestManifestReferences(t *testing.T) {
 				t.Errorf("%v does not name %s", err, d)
 			}
 		}
-		lax := registry.New(s.Blobs(), s.Records(), registry.Validation{Off: true})
+		lax := registry.New(s.Blobs(), s.Records(), registry.Options{Validation: registry.Validation{Off: true}})
 		if _, err := lax.PutManifest(t.Context(), registry.Push{Repository: app, ContentType: oci.MediaTypeImageIndex, Body: []byte(indexOf(absent...))}); err != nil {
 			t.Errorf("validation off: %v", err)
 		}
@@ -430,7 +430,7 @@ func TestWrongDigest(t *testing.T) {
 		}
 		_, _ = io.WriteString(up, "one thing")
 		claimed := oci.FromBytes([]byte("another"))
-		_, err = r.CommitUpload(ctx, app, up, claimed)
+		_, err = r.CommitUpload(ctx, app, up, claimed, r.Epoch())
 		wantCode(t, "commit", err, oci.CodeDigestInvalid)
 		_, err = r.StatBlob(ctx, app, claimed)
 		wantCode(t, "stat", err, oci.CodeBlobUnknown)
@@ -447,7 +447,7 @@ func TestStalledTagWrite(t *testing.T) {
 	var newer oci.Digest
 	stalled := registry.New(s.Blobs(), &beforePut{Records: s.Records(), suffix: "/tags/latest/current/link", do: func() {
 		newer = put(t, plain, app, imageOf(config, `,"annotations":{"newer":"1"}`), "latest")
-	}}, registry.Validation{})
+	}}, registry.Options{})
 	put(t, stalled, app, imageOf(config, ""), "latest")
 	if m, err := plain.Manifest(t.Context(), app, ref(t, "latest")); err != nil || m.Digest != newer {
 		t.Errorf("latest is %v, %v; want the newer %v", m.Digest, err, newer)
@@ -487,7 +487,7 @@ func TestBrokenOff(t *testing.T) {
 			good := newRegistry(s)
 			config := pushBlob(t, good, app, oci.SHA256, "{}")
 			subject := put(t, good, app, imageOf(config, ""))
-			faulty := registry.New(faults.Blobs(s.Blobs()), faults.Records(s.Records()), registry.Validation{})
+			faulty := registry.New(faults.Blobs(s.Blobs()), faults.Records(s.Records()), registry.Options{})
 			one := imageOf(config, `,"subject":`+descriptor(subject, 1))
 			two := imageOf(config, `,"annotations":{"two":"2"}`)
 

@@ -51,15 +51,15 @@ func (r *Registry) Tags(ctx context.Context, repo oci.Repository, after string) 
 	}
 }
 
-// tagVersions reads what the tags are now, for putTag.
-func (r *Registry) tagVersions(ctx context.Context, repo oci.Repository, tags []oci.Tag) ([]storage.Version, error) {
-	was := make([]storage.Version, len(tags))
+// readTags reads what the tags are now, for putTag.
+func (r *Registry) readTags(ctx context.Context, repo oci.Repository, tags []oci.Tag) ([]storage.Record, error) {
+	was := make([]storage.Record, len(tags))
 	for i, tag := range tags {
 		rec, err := r.records.Get(ctx, tagCurrent(repo, tag))
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return nil, err
 		}
-		was[i] = rec.Version // Absent where there is none
+		was[i] = rec // its version is Absent where there is none
 	}
 	return was, nil
 }
@@ -68,8 +68,11 @@ func (r *Registry) tagVersions(ctx context.Context, repo oci.Repository, tags []
 // push or a delete of the tag came in between: ours counts as the earlier of
 // the two, whose result is what the tag shows now. So a write that stalled
 // can never undo a newer one that was acknowledged.
-func (r *Registry) putTag(ctx context.Context, repo oci.Repository, tag oci.Tag, d oci.Digest, was storage.Version) error {
-	_, err := r.records.Put(ctx, tagCurrent(repo, tag), []byte(d.String()), was)
+func (r *Registry) putTag(ctx context.Context, repo oci.Repository, tag oci.Tag, d oci.Digest, was storage.Record) error {
+	if _, ok := r.facts.link(tagIndexLink(repo, tag, d)); ok && string(was.Value) == d.String() {
+		return nil // as it was pushed before
+	}
+	_, err := r.records.Put(ctx, tagCurrent(repo, tag), []byte(d.String()), was.Version)
 	if errors.Is(err, storage.ErrConflict) {
 		return nil
 	}

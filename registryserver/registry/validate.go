@@ -12,7 +12,7 @@ import (
 
 // checkReferences looks for everything that the manifest names, and reports
 // all that is missing at once.
-func (r *Registry) checkReferences(ctx context.Context, repo oci.Repository, m *oci.Manifest) error {
+func (r *Registry) checkReferences(ctx context.Context, repo oci.Repository, m *oci.Manifest, from source) error {
 	var missing []error
 	for _, d := range m.Layers {
 		if err := r.rules.checkURLs(d); err != nil {
@@ -34,7 +34,7 @@ func (r *Registry) checkReferences(ctx context.Context, repo oci.Repository, m *
 		if d.NonDistributable() {
 			continue
 		}
-		if _, err := r.StatBlob(ctx, repo, d.Digest); err != nil {
+		if _, err := r.statBlob(ctx, repo, d.Digest, from); err != nil {
 			if err := note(d.Digest, err); err != nil {
 				return err
 			}
@@ -44,7 +44,7 @@ func (r *Registry) checkReferences(ctx context.Context, repo oci.Repository, m *
 		if !r.rules.mustExist(d) {
 			continue
 		}
-		if _, err := r.revision(ctx, repo, d.Digest); err != nil {
+		if _, err := r.revision(ctx, repo, d.Digest, from); err != nil {
 			if err := note(d.Digest, err); err != nil {
 				return err
 			}

@@ -43,7 +43,7 @@ http:
 		}, warnings: []string{"storage (REGISTRY_STORAGE): starts filesystem anew, as in distribution: storage.filesystem (line 3) no longer counts"}},
 		{name: "the whole storage as a mapping", environ: []string{"REGISTRY_STORAGE={filesystem: {rootdirectory: /d}}"}, want: func(c *Config) {
 			c.Storage = StorageConfig{
-				Filesystem: FilesystemConfig{RootDirectory: "/d", MaxThreads: 100}, Cache: CacheConfig{Size: 10000},
+				Filesystem: FilesystemConfig{RootDirectory: "/d", MaxThreads: 100}, Cache: CacheConfig{Size: 10000, Lifetime: time.Minute},
 				RedirectExpiry: 20 * time.Minute,
 				UploadPurging:  UploadPurgingConfig{Enabled: true, Age: 168 * time.Hour, Interval: 24 * time.Hour},
 			}

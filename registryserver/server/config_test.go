@@ -53,7 +53,7 @@ func TestConfigDefaults(t *testing.T) {
 		},
 		Storage: StorageConfig{
 			Filesystem:     FilesystemConfig{RootDirectory: "/var/lib/registry", MaxThreads: 100},
-			Cache:          CacheConfig{Size: 10000},
+			Cache:          CacheConfig{Size: 10000, Lifetime: time.Minute},
 			RedirectExpiry: 20 * time.Minute,
 			UploadPurging:  UploadPurgingConfig{Enabled: true, Age: 168 * time.Hour, Interval: 24 * time.Hour},
 		},
@@ -168,6 +168,7 @@ func TestConfigKeys(t *testing.T) {
 		{set: "storage.redirect.disable=true", want: func(c *Config) { c.Storage.RedirectDisabled = true }},
 		{set: "storage.cache.blobdescriptor=inmemory", want: func(c *Config) { c.Storage.Cache.BlobDescriptor = "inmemory" }},
 		{set: "storage.cache.layerinfo=inmemory", want: func(c *Config) { c.Storage.Cache.BlobDescriptor = "inmemory" }},
+		{set: "storage.cache.lifetime=5s", want: func(c *Config) { c.Storage.Cache.Lifetime = 5 * time.Second }},
 		{set: "storage.cache.blobdescriptorsize=0", want: func(c *Config) { c.Storage.Cache.Size = 0 }},
 		{set: "storage.maintenance.uploadpurging.enabled=false", want: func(c *Config) { c.Storage.UploadPurging.Enabled = false }},
 		{set: "storage.maintenance.uploadpurging={enabled: false}", want: func(c *Config) { c.Storage.UploadPurging.Enabled = false }},

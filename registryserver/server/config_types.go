@@ -140,8 +140,9 @@ type S3Config struct {
 
 // CacheConfig is the cache of blob descriptors.
 type CacheConfig struct {
-	BlobDescriptor string // "" (none) or inmemory
-	Size           int    // entries; 0 is no limit
+	BlobDescriptor string        // "" (none) or inmemory
+	Size           int           // entries; 0 is no limit
+	Lifetime       time.Duration // of what a bucket was seen to have; 0 asks each time
 }
 
 // UploadPurgingConfig says when abandoned uploads are removed.

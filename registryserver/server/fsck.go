@@ -29,7 +29,7 @@ func Fsck(ctx context.Context, c *Config, o FsckOptions) (sound bool, err error)
 		return false, err
 	}
 	defer store.Close()
-	r := registry.New(store.Blobs(), store.Records(), validation(c.Validation))
+	r := registry.New(store.Blobs(), store.Records(), registryOptions(c, nil))
 
 	p := &fsckPrinter{o: o, json: json.NewEncoder(o.Out)}
 	unrepaired := 0

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/certificates"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 // maxHeaderBytes bounds the header of a request. Tokens of external issuers
@@ -68,7 +69,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	group, groupCtx := errgroup.WithContext(background)
 	for _, task := range s.tasks {
-		group.Go(func() error { return ignoreEnd(task(groupCtx)) })
+		group.Go(func() error { return ignoreEnd(task(storage.Background(groupCtx))) })
 	}
 	main := s.httpServer()
 	group.Go(func() error { return s.serve(main, s.listener) })

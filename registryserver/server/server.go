@@ -66,7 +66,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, store.Close)
-	s.ready = &readiness{check: store.Check}
+	s.ready = &readiness{check: ready(store)}
 	blobs := measuredBlobs{store.Blobs(), s.metrics, c.Storage.driver()}
 	records := measuredRecords{store.Records(), s.metrics, c.Storage.driver()}
 
@@ -81,7 +81,8 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	if err := s.openTLS(ctx, records); err != nil {
 		return nil, err
 	}
-	images := registry.New(blobs, records, validation(c.Validation))
+	images := registry.New(blobs, records, registryOptions(c, s.log))
+	s.tasks = append(s.tasks, images.Watch)
 	s.sweepUploads(blobs)
 	admin, err := adminapi.New(adminapi.Config{
 		Gate: s.gate, Directory: users, Registry: images, Certificates: s.installed, Log: s.log,

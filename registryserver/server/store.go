@@ -15,9 +15,17 @@ import (
 type store interface {
 	Blobs() storage.Blobs
 	Records() storage.Records
-	// Check tries whether it can be used now.
-	Check(ctx context.Context) error
 	Close() error
+}
+
+// ready returns what a probe checks. A fault of this machine's disk is a reason
+// to send requests elsewhere. An outage of a bucket is none: it is the same
+// everywhere, and replacing all servers would not end it.
+func ready(s store) func(context.Context) error {
+	if disk, ok := s.(*fsstore.Store); ok {
+		return disk.Check
+	}
+	return func(context.Context) error { return nil } // it was reached at the start
 }
 
 // driver is distribution's name for the kind of storage.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -73,6 +74,16 @@ func (s *Server) users(ctx context.Context, records storage.Records) (*auth.Dire
 	}
 	s.gate, err = auth.NewGate(gate)
 	return directory, err
+}
+
+// registryOptions is what the registry is to do. On a disk nothing is
+// remembered: looking is as fast.
+func registryOptions(c *Config, log *slog.Logger) registry.Options {
+	o := registry.Options{Validation: validation(c.Validation), Log: log}
+	if c.Storage.S3 != nil {
+		o.Remember = c.Storage.Cache.Lifetime
+	}
+	return o
 }
 
 // validation converts the rules for pushed manifests.

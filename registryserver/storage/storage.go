@@ -89,7 +89,7 @@ type Blobs interface {
 	// the state was taken: callers compare Size. A store may also keep a small
 	// upload in nothing but its state, which then continues where it was taken
 	// and stays good after Commit, until whoever sealed it says otherwise; never
-	// after Abort. A state may be replayed or forked; whatever is made of that,
+	// after Abort, unless nothing was stored before. A state may be replayed or forked; whatever is made of that,
 	// no digest ever names other bytes. ErrUploadUnknown, ErrUploadBusy.
 	ResumeUpload(ctx context.Context, state []byte) (Upload, error)
 	// SweepUploads removes uploads that nobody wrote to since before, and
@@ -103,6 +103,10 @@ type Blobs interface {
 type Upload interface {
 	// Write appends. After an error the upload holds what Size says. ErrBusy.
 	io.Writer
+	// Expect says, before the first byte of this hold, with what digest it is
+	// going to be committed. A store may then put content where it will stay; if
+	// the hold ends without a Commit, it need not keep what was written since.
+	Expect(want oci.Digest)
 	// ReadFrom appends all of r. When r fails, what came before stays.
 	io.ReaderFrom
 	// Size is the number of bytes held.

@@ -18,6 +18,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
+	smithymiddleware "github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 const (
@@ -44,9 +48,11 @@ func newClient(ctx context.Context, c Config) (*s3.Client, error) {
 	if c.Log != nil {
 		options = append(options, awsconfig.WithLogger(sdkLog{c.Log}), awsconfig.WithClientLogMode(aws.LogRetries))
 	}
+	stack := []func(*smithyStack) error{markBackground}
 	if c.UserAgent != "" {
-		options = append(options, awsconfig.WithAPIOptions([]func(*smithyStack) error{middleware.AddUserAgentKey(c.UserAgent)}))
+		stack = append(stack, middleware.AddUserAgentKey(c.UserAgent))
 	}
+	options = append(options, awsconfig.WithAPIOptions(stack))
 	shared, err := awsconfig.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
@@ -68,6 +74,19 @@ func newClient(ctx context.Context, c Config) (*s3.Client, error) {
 			o.EndpointOptions.UseFIPSEndpoint = aws.FIPSEndpointStateEnabled
 		}
 	}), nil
+}
+
+// BackgroundHeader is on the requests that are made for no client's request.
+const BackgroundHeader = "X-Registrykit-Background"
+
+func markBackground(stack *smithyStack) error {
+	mark := func(ctx context.Context, in smithymiddleware.BuildInput, next smithymiddleware.BuildHandler) (smithymiddleware.BuildOutput, smithymiddleware.Metadata, error) {
+		if request, ok := in.Request.(*smithyhttp.Request); ok && storage.IsBackground(ctx) {
+			request.Header.Set(BackgroundHeader, "1")
+		}
+		return next.HandleBuild(ctx, in)
+	}
+	return stack.Build.Add(smithymiddleware.BuildMiddlewareFunc("markBackground", mark), smithymiddleware.After)
 }
 
 func httpClient(c Config) *awshttp.BuildableClient {

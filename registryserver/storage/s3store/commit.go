@@ -7,7 +7,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -38,11 +37,6 @@ func (u *upload) Commit(ctx context.Context, want oci.Digest) (storage.BlobInfo,
 }
 
 func (u *upload) commit(ctx context.Context, want oci.Digest) (storage.BlobInfo, error) {
-	if u.good.kind == fresh && !u.begun {
-		if err := u.s.notAborted(ctx, &u.good); err != nil {
-			return storage.BlobInfo{}, err
-		}
-	}
 	if err := u.settle(); err != nil {
 		return storage.BlobInfo{}, err
 	}
@@ -91,31 +85,21 @@ func (u *upload) commitParts(ctx context.Context, info storage.BlobInfo, want oc
 			return err
 		}
 	}
-	parts, err := u.s.partsOf(ctx, &u.good)
-	if err != nil {
-		return err
-	}
-	there, err := blobs{u.s}.Stat(ctx, info.Digest)
-	if err == nil && there.Size == info.Size {
-		if err := u.s.proveBlob(ctx, info.Digest, want); err != nil {
-			return err
-		}
-		u.s.abortMultipart(ctx, &u.good)
-		u.s.clear(ctx, &u.good)
-		return nil
-	}
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return err
+	if !u.target.IsZero() && u.target != info.Digest {
+		return fmt.Errorf("%w: another digest was expected", storage.ErrDigestMismatch)
 	}
 	done, err := u.s.api.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: u.s.bucket, Key: u.s.key(u.good.dataKey()), UploadId: &u.good.uploadID,
-		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: u.parts},
 	})
 	if code(err) == "NoSuchUpload" {
-		return storage.ErrUploadUnknown
+		return u.completedBefore(ctx, info)
 	}
 	if err != nil {
-		return fmt.Errorf("complete %d parts: %w", len(parts), err)
+		return fmt.Errorf("complete %d parts: %w", len(u.parts), err)
+	}
+	if !u.target.IsZero() {
+		return nil // it is in its place
 	}
 	if want.Algorithm() != oci.Canonical {
 		if err := u.s.proveStaged(ctx, &u.good, done.ETag, want); err != nil {
@@ -129,43 +113,17 @@ func (u *upload) commitParts(ctx context.Context, info storage.BlobInfo, want oc
 	return nil
 }
 
-// errForked: somebody else has written to the upload, by the same state.
-var errForked = errors.New("the parts of the upload are not those that were sent: it was continued twice from one state")
-
-// partsOf lists the parts, which must be exactly those that the state says.
-func (s *Store) partsOf(ctx context.Context, st *state) ([]types.CompletedPart, error) {
-	var (
-		parts []types.CompletedPart
-		size  int64
-		sum   [32]byte
-	)
-	in := &s3.ListPartsInput{Bucket: s.bucket, Key: s.key(st.dataKey()), UploadId: &st.uploadID}
-	for {
-		page, err := s.api.ListParts(ctx, in)
-		if code(err) == "NoSuchUpload" {
-			return nil, storage.ErrUploadUnknown
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list parts: %w", err)
-		}
-		for _, p := range page.Parts {
-			number := aws.ToInt32(p.PartNumber)
-			if number > st.parts {
-				return nil, errForked
-			}
-			size += aws.ToInt64(p.Size)
-			sum = nextPart(sum, number, aws.ToInt64(p.Size), aws.ToString(p.ETag), aws.ToString(p.ChecksumSHA256))
-			parts = append(parts, types.CompletedPart{PartNumber: p.PartNumber, ETag: p.ETag, ChecksumSHA256: p.ChecksumSHA256})
-		}
-		if !aws.ToBool(page.IsTruncated) {
-			break
-		}
-		in.PartNumberMarker = page.NextPartNumberMarker
+// completedBefore: the answer to the request that completed the upload was lost,
+// or somebody else ended it. At the key of a blob one can see which.
+func (u *upload) completedBefore(ctx context.Context, info storage.BlobInfo) error {
+	if u.target.IsZero() {
+		return storage.ErrUploadUnknown
 	}
-	if sum != st.partsSum || size != st.inParts || len(parts) != int(st.parts) {
-		return nil, errForked
+	there, err := blobs{u.s}.Stat(ctx, info.Digest)
+	if err == nil && there.Size != info.Size || errors.Is(err, storage.ErrNotFound) {
+		return storage.ErrUploadUnknown
 	}
-	return parts, nil
+	return err
 }
 
 // prove returns ErrDigestMismatch unless r has the digest want. That of the
@@ -222,10 +180,10 @@ func (u *upload) Abort(ctx context.Context) error {
 	if !u.begun {
 		_, err = u.s.api.PutObject(ctx, u.s.putInput(u.s.key(u.good.endedKey()), nil))
 	}
-	st := u.good
-	st.nonce, st.uploadID = u.nonce, u.uploadID
-	u.s.abortMultipart(ctx, &st)
-	u.s.clear(ctx, &st)
+	u.abortMultipart(ctx)
+	if u.target.IsZero() {
+		u.s.clear(ctx, &u.good)
+	}
 	if err != nil {
 		return fmt.Errorf("abort upload: %w", err)
 	}
@@ -239,6 +197,14 @@ func (u *upload) end() {
 	u.s.ended.Add(u.good.id.String(), struct{}{})
 }
 
+// abortMultipart gives up the parts of the upload, also if none is known to be
+// there yet.
+func (u *upload) abortMultipart(ctx context.Context) {
+	st := u.good
+	st.target, st.nonce, st.uploadID = u.target, u.nonce, u.uploadID
+	u.s.abortMultipart(ctx, &st)
+}
+
 // abortMultipart gives the parts up. What fails here is swept later.
 func (s *Store) abortMultipart(ctx context.Context, st *state) {
 	if st.uploadID == "" {
@@ -248,8 +214,14 @@ func (s *Store) abortMultipart(ctx context.Context, st *state) {
 }
 
 // clear deletes what is staged of an upload, but not the mark of its end. What
-// fails here is swept later.
+// fails here is swept later. Without a tail there is one object at most.
 func (s *Store) clear(ctx context.Context, st *state) {
+	if !st.tailed {
+		if st.uploadID != "" {
+			_, _ = s.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: s.bucket, Key: s.key(st.dataKey())})
+		}
+		return
+	}
 	for e, err := range s.entries(ctx, st.folder()+"/", "", "") {
 		if err != nil {
 			return

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 
@@ -39,7 +40,7 @@ func (u *upload) send() error {
 		return err
 	}
 	after := u.good
-	after.kind, after.nonce, after.uploadID = staged, u.nonce, u.uploadID
+	after.kind, after.target, after.nonce, after.uploadID = staged, u.target, u.nonce, u.uploadID
 	after.parts++
 	after.inParts += int64(u.buf.size)
 	after.tailSum = [sha256.Size]byte{}
@@ -57,12 +58,16 @@ func (u *upload) send() error {
 	return nil
 }
 
-// multipart begins the multipart upload if there is none.
+// multipart begins the multipart upload if there is none: at the key of the blob
+// if that is known, and else where it is staged.
 func (u *upload) multipart() error {
 	if u.uploadID != "" {
 		return nil
 	}
 	next := state{id: u.good.id}
+	if u.good.kind == fresh {
+		next.target = u.want
+	}
 	if _, err := rand.Read(next.nonce[:]); err != nil {
 		return err
 	}
@@ -72,7 +77,7 @@ func (u *upload) multipart() error {
 	if err != nil {
 		return fmt.Errorf("begin a multipart upload: %w", err)
 	}
-	u.nonce, u.uploadID = next.nonce, aws.ToString(out.UploadId)
+	u.target, u.nonce, u.uploadID = next.target, next.nonce, aws.ToString(out.UploadId)
 	if u.uploadID == "" || len(u.uploadID) > maxUploadID {
 		return fmt.Errorf("begin a multipart upload: S3 gave it an id of %d bytes", len(u.uploadID))
 	}
@@ -114,5 +119,50 @@ func (u *upload) settle() error {
 	}
 	p.after.partsSum = nextPart(p.after.partsSum, p.after.parts, p.size, p.etag, p.checksum)
 	u.good = p.after
+	done := types.CompletedPart{PartNumber: aws.Int32(p.after.parts), ETag: aws.String(p.etag)}
+	if p.checksum != "" {
+		done.ChecksumSHA256 = aws.String(p.checksum)
+	}
+	u.parts = append(u.parts, done)
 	return nil
+}
+
+// errForked: somebody else has written to the upload, by the same state.
+var errForked = errors.New("its parts are not those that were sent: it was continued twice from one state")
+
+// partsOf lists the parts that the state says, which must be there as they were
+// sent. More may be: of a lineage that goes on from this state, too. None of
+// theirs is ever committed here, since completing names each part by its ETag
+// and checksum. storage.ErrUploadUnknown.
+func (s *Store) partsOf(ctx context.Context, st *state) ([]types.CompletedPart, error) {
+	var (
+		parts []types.CompletedPart
+		size  int64
+		sum   [sha256.Size]byte
+	)
+	in := &s3.ListPartsInput{Bucket: s.bucket, Key: s.key(st.dataKey()), UploadId: &st.uploadID}
+	for more := true; more; {
+		page, err := s.api.ListParts(ctx, in)
+		if notThere(err) || code(err) == "NoSuchUpload" {
+			return nil, storage.ErrUploadUnknown
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list parts: %w", err)
+		}
+		for _, p := range page.Parts {
+			number := aws.ToInt32(p.PartNumber)
+			if number > st.parts {
+				break
+			}
+			size += aws.ToInt64(p.Size)
+			sum = nextPart(sum, number, aws.ToInt64(p.Size), aws.ToString(p.ETag), aws.ToString(p.ChecksumSHA256))
+			parts = append(parts, types.CompletedPart{PartNumber: p.PartNumber, ETag: p.ETag, ChecksumSHA256: p.ChecksumSHA256})
+		}
+		more = aws.ToBool(page.IsTruncated) && len(parts) < int(st.parts)
+		in.PartNumberMarker = page.NextPartNumberMarker
+	}
+	if sum != st.partsSum || size != st.inParts || len(parts) != int(st.parts) {
+		return nil, fmt.Errorf("%w: %w", storage.ErrUploadUnknown, errForked)
+	}
+	return parts, nil
 }

@@ -126,10 +126,11 @@ func TestRequests(t *testing.T) {
 	}{
 		{"docker, small", 4096, 2}, // and one for the link
 		{"docker, one part", 10 << 20, 2},
-		// Create, 4 parts of which the last was a tail in between, ListParts on
-		// resume and on commit, Stat, Complete, Copy, and what is staged listed
-		// and deleted.
-		{"docker, 32 MiB", 32 << 20, 15},
+		// Create, 2 parts; ListParts, Complete, Copy, Delete.
+		{"docker, 16 MiB", 16 << 20, 7},
+		// Create, 3 parts, a tail; ListParts, the tail back and in a part, Complete,
+		// Copy, and what is staged listed and deleted.
+		{"docker, 32 MiB", 32 << 20, 13},
 	} {
 		all := content(7, step.size)
 		state := add(t, s.Blobs, begin(t, s.Blobs), all)
@@ -138,14 +139,90 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%s: %d requests, want at most %d:\n%s", step.name, len(got), step.want, strings.Join(got, "\n"))
 		}
 	}
-	up, err := s.Blobs.StartUpload(t.Context())
+	for size, want := range map[int]int{100: 1, 16 << 20: 4, 100 << 20: 12} {
+		all := content(8, size)
+		must(t, atOnce(t, s.Blobs, all, oci.FromBytes(all)))
+		if got := c.take(); len(got) > want {
+			t.Errorf("%d bytes with their digest: %d requests, want at most %d:\n%s", size, len(got), want, strings.Join(got, "\n"))
+		}
+	}
+	storagetest.Fsck(t, s.Blobs)
+}
+
+// atOnce pushes as POST ?digest= does.
+func atOnce(t testing.TB, b storage.Blobs, all []byte, want oci.Digest) error {
+	t.Helper()
+	up, err := b.StartUpload(t.Context())
 	must(t, err)
-	_, err = up.Write([]byte("at once"))
+	up.Expect(want)
+	_, err = up.ReadFrom(bytes.NewReader(all))
 	must(t, err)
-	_, err = up.Commit(t.Context(), oci.FromBytes([]byte("at once")))
-	must(t, err)
-	if got := c.take(); len(got) != 1 {
-		t.Errorf("POST with a body: %d requests, want one:\n%s", len(got), strings.Join(got, "\n"))
+	_, err = up.Commit(t.Context(), want)
+	return err
+}
+
+// TestExpected: parts that go to the key of a blob at once become that blob with
+// the right digest, and nothing with another, or when the client goes away, or
+// the server.
+func TestExpected(t *testing.T) {
+	conf := config(t)
+	c := count(t, &conf)
+	s := open(t, conf)
+	all := content(9, 16<<20)
+	right, wrong := oci.FromBytes(all), oci.FromBytes(all[1:])
+	unfinished := func() int {
+		c.take()
+		_, err := s.Blobs.SweepUploads(t.Context(), time.Now().Add(time.Hour))
+		must(t, err)
+		n := 0
+		for _, r := range c.take() {
+			if strings.HasPrefix(r, "DELETE ") && strings.Contains(r, "/blobs/") && strings.Contains(r, "uploadId=") {
+				n++
+			}
+		}
+		return n
+	}
+	absent := func(when string, d oci.Digest, parts int) {
+		t.Helper()
+		if _, err := s.Blobs.Stat(t.Context(), d); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("%s: Stat: %v", when, err)
+		}
+		if n := unfinished(); n != parts {
+			t.Errorf("%s: %d multipart uploads were left, want %d", when, n, parts)
+		}
+	}
+	if err := atOnce(t, s.Blobs, all, wrong); !errors.Is(err, storage.ErrDigestMismatch) {
+		t.Errorf("another digest: %v", err)
+	}
+	absent("another digest", wrong, 0)
+	absent("another digest", right, 0)
+
+	part := func() storage.Upload {
+		up, err := s.Blobs.ResumeUpload(t.Context(), begin(t, s.Blobs))
+		must(t, err)
+		up.Expect(right)
+		_, err = up.ReadFrom(bytes.NewReader(all[:11<<20]))
+		must(t, err)
+		return up
+	}
+	up := part()
+	must(t, up.Close())
+	absent("the client went away", right, 0)
+	if up, err := s.Reopen(t).Blobs.ResumeUpload(t.Context(), up.State()); err != nil || up.Size() != 0 {
+		t.Errorf("resume: %v; it has to begin again", err)
+	}
+	up = part()
+	if _, err := up.Commit(t.Context(), oci.FromBytes(all[:11<<20])); !errors.Is(err, storage.ErrDigestMismatch) {
+		t.Errorf("a digest that was not expected: %v", err)
+	}
+	absent("a digest that was not expected", oci.FromBytes(all[:11<<20]), 0)
+	part() // and the server is killed
+	absent("the server was killed", right, 1)
+
+	must(t, atOnce(t, s.Blobs, all, right))
+	must(t, atOnce(t, s.Blobs, all, right))
+	if n := unfinished(); n != 0 {
+		t.Errorf("%d multipart uploads were left by what succeeded", n)
 	}
 	storagetest.Fsck(t, s.Blobs)
 }

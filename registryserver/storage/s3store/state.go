@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
@@ -18,7 +19,8 @@ import (
 const (
 	fresh  byte = iota // there are none
 	direct             // at the key of their digest, unlinked
-	staged             // in parts of a multipart upload, and perhaps a tail
+	staged             // in parts of a multipart upload
+	tailed             // staged, and there was a tail: only as it is encoded
 )
 
 const (
@@ -43,11 +45,20 @@ type state struct {
 	inParts  int64             // bytes in parts; the rest is the tail
 	partsSum [sha256.Size]byte // see nextPart
 	tailSum  [sha256.Size]byte // of the tail, if there is one
+	tailed   bool              // some tail was stored, perhaps one that is in a part by now
+
+	// target is the blob at whose key the parts are, where its digest was known
+	// before the first of them. It does not travel: such an upload is not resumed.
+	target oci.Digest
 }
 
 // encode returns what parseState reads.
 func (st *state) encode() []byte {
-	out := append([]byte{stateVersion, st.kind}, st.id[:]...)
+	kind := st.kind
+	if st.tailed {
+		kind = tailed
+	}
+	out := append([]byte{stateVersion, kind}, st.id[:]...)
 	if st.kind == fresh {
 		return out
 	}
@@ -71,10 +82,11 @@ func parseState(in []byte) (st state, err error) {
 	version := r.take(1)
 	kind := r.take(1)
 	copy(st.id[:], r.take(len(st.id)))
-	if r.bad || version[0] != stateVersion || kind[0] > staged {
+	if r.bad || version[0] != stateVersion || kind[0] > tailed {
 		return state{}, storage.ErrUploadUnknown
 	}
-	if st.kind = kind[0]; st.kind != fresh {
+	st.kind, st.tailed = min(kind[0], staged), kind[0] == tailed
+	if st.kind != fresh {
 		st.offset = r.size()
 		copy(st.hash[:], r.take(hashSize))
 	}
@@ -107,7 +119,7 @@ func (st *state) sound() bool {
 	}
 	return (st.parts > 0) == (st.uploadID != "") && st.parts <= maxParts && len(st.uploadID) <= maxUploadID &&
 		st.inParts <= st.offset && (st.parts > 0) == (st.inParts > 0) && st.tail() < maxPartSize && st.offset > 0 &&
-		(st.tail() > 0 || st.tailSum == [sha256.Size]byte{})
+		(st.tail() > 0 || st.tailSum == [sha256.Size]byte{}) && (st.tail() == 0 || st.tailed)
 }
 
 // tail is how many bytes lie behind the parts.
@@ -145,7 +157,13 @@ func nextPart(sum [sha256.Size]byte, number int32, size int64, etag, checksum st
 
 func (st *state) folder() string { return uploadsDir + "/" + st.id.String() }
 
-func (st *state) dataKey() string { return st.folder() + "/data-" + hex.EncodeToString(st.nonce[:]) }
+// dataKey is where the parts of the multipart upload become an object.
+func (st *state) dataKey() string {
+	if !st.target.IsZero() {
+		return storage.BlobKey(st.target)
+	}
+	return st.folder() + "/data-" + hex.EncodeToString(st.nonce[:])
+}
 
 func (st *state) endedKey() string { return st.folder() + "/ended" }
 

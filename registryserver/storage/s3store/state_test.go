@@ -22,10 +22,12 @@ func states(t testing.TB) []state {
 		t.Fatal(err)
 	}
 	tail := some
-	tail.kind, tail.tailSum = staged, sha256.Sum256([]byte("tail"))
+	tail.kind, tail.tailed, tail.tailSum = staged, true, sha256.Sum256([]byte("tail"))
 	parts := tail
 	parts.uploadID, parts.parts, parts.inParts = strings.Repeat("u", maxUploadID), 3, 90
-	return []state{{id: id}, some, tail, parts}
+	whole := parts
+	whole.inParts, whole.tailed, whole.tailSum = 100, false, [sha256.Size]byte{}
+	return []state{{id: id}, some, tail, parts, whole}
 }
 
 func TestStateTravels(t *testing.T) {

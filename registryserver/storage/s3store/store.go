@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -74,17 +73,6 @@ func (s *Store) Records() storage.Records { return records{s} }
 func (s *Store) Close() error {
 	if c, ok := s.api.Options().HTTPClient.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
-	}
-	return nil
-}
-
-// Check tries whether the bucket answers.
-func (s *Store) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	_, err := s.api.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: s.bucket, Prefix: s.key(storage.KitRoot + "/"), MaxKeys: aws.Int32(1)})
-	if err != nil {
-		return fmt.Errorf("check bucket %s: %w", s.config.Bucket, err)
 	}
 	return nil
 }

@@ -27,6 +27,9 @@ func (b blobs) SweepUploads(ctx context.Context, before time.Time) (int, error) 
 	if err == nil {
 		err = b.findMultiparts(ctx, before, found)
 	}
+	if err == nil {
+		err = b.sweepUnfinished(ctx, before)
+	}
 	swept := 0
 	for id, left := range found {
 		if err != nil {
@@ -98,6 +101,31 @@ func (b blobs) findMultiparts(ctx context.Context, before time.Time, found map[s
 			left.multiparts = append(left.multiparts, st)
 			if newest.After(left.newest) {
 				left.newest = newest
+			}
+		}
+		if !aws.ToBool(page.IsTruncated) {
+			return nil
+		}
+		in.KeyMarker, in.UploadIdMarker = page.NextKeyMarker, page.NextUploadIdMarker
+	}
+}
+
+// sweepUnfinished gives up the multipart uploads at the keys of blobs that a
+// crash left: nobody goes on with one, and those under way are younger.
+func (b blobs) sweepUnfinished(ctx context.Context, before time.Time) error {
+	in := &s3.ListMultipartUploadsInput{Bucket: b.bucket, Prefix: b.key(blobsDir + "/")}
+	for {
+		page, err := b.api.ListMultipartUploads(ctx, in)
+		if err != nil {
+			return err
+		}
+		for _, m := range page.Uploads {
+			if !aws.ToTime(m.Initiated).Before(before) {
+				continue
+			}
+			_, err := b.api.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: b.bucket, Key: m.Key, UploadId: m.UploadId})
+			if err != nil && code(err) != "NoSuchUpload" {
+				return err
 			}
 		}
 		if !aws.ToBool(page.IsTruncated) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/google/uuid"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
@@ -28,7 +29,8 @@ type upload struct {
 	// ctx is that of the request without its end: when a client goes away, what
 	// it sent is still stored.
 	ctx   context.Context
-	begun bool // by this hold, so nobody else knows of it
+	begun bool       // by this hold, so nobody else knows of it
+	want  oci.Digest // what was said to come, if it is a canonical digest
 
 	good state // what is stored, and would be resumed
 	// What follows is ahead of good by what is in memory. Unless it is loaded,
@@ -42,6 +44,8 @@ type upload struct {
 	// The multipart upload, before good has it.
 	nonce    [8]byte
 	uploadID string
+	target   oci.Digest            // see state
+	parts    []types.CompletedPart // those of good
 
 	letGo bool
 	state []byte // set by Close
@@ -59,8 +63,9 @@ func (b blobs) StartUpload(ctx context.Context) (storage.Upload, error) {
 	return b.hold(ctx, state{id: id}, true), nil
 }
 
-// ResumeUpload asks one thing of the bucket, whether the upload has ended; and
-// of an upload that has no bytes yet, Commit asks.
+// ResumeUpload asks one thing of the bucket, whether the upload goes on, unless
+// it has no bytes yet. For parts that is to list them, which must be those that
+// the state says.
 func (b blobs) ResumeUpload(ctx context.Context, encoded []byte) (storage.Upload, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -72,10 +77,13 @@ func (b blobs) ResumeUpload(ctx context.Context, encoded []byte) (storage.Upload
 	if b.ended.Contains(st.id.String()) {
 		return nil, storage.ErrUploadUnknown
 	}
-	if err := b.stillThere(ctx, &st); err != nil {
+	parts, err := b.stillThere(ctx, &st)
+	if err != nil {
 		return nil, fmt.Errorf("resume upload: %w", notCancelled(ctx, err))
 	}
-	return b.hold(ctx, st, false), nil
+	u := b.hold(ctx, st, false)
+	u.parts = parts
+	return u, nil
 }
 
 func (b blobs) hold(ctx context.Context, st state, begun bool) *upload {
@@ -86,22 +94,20 @@ func (b blobs) hold(ctx context.Context, st state, begun bool) *upload {
 }
 
 // stillThere asks whether an upload goes on. storage.ErrUploadUnknown.
-func (s *Store) stillThere(ctx context.Context, st *state) error {
-	var err error
+func (s *Store) stillThere(ctx context.Context, st *state) ([]types.CompletedPart, error) {
 	switch {
 	case st.kind == fresh:
-		return nil
+		return nil, nil
 	case st.kind == direct:
-		return s.notAborted(ctx, st)
+		return nil, s.notAborted(ctx, st)
 	case st.uploadID != "":
-		_, err = s.api.ListParts(ctx, &s3.ListPartsInput{Bucket: s.bucket, Key: s.key(st.dataKey()), UploadId: &st.uploadID, MaxParts: aws.Int32(1)})
-	default:
-		_, err = s.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: s.bucket, Key: s.key(st.tailKey())})
+		return s.partsOf(ctx, st)
 	}
-	if notThere(err) || code(err) == "NoSuchUpload" {
-		return storage.ErrUploadUnknown
+	_, err := s.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: s.bucket, Key: s.key(st.tailKey())})
+	if notThere(err) {
+		return nil, storage.ErrUploadUnknown
 	}
-	return err
+	return nil, err
 }
 
 // notAborted looks for the mark that Abort leaves. storage.ErrUploadUnknown.
@@ -114,6 +120,13 @@ func (s *Store) notAborted(ctx context.Context, st *state) error {
 		return nil
 	}
 	return err
+}
+
+// Expect lets parts go to the key of the blob at once.
+func (u *upload) Expect(want oci.Digest) {
+	if !want.IsZero() && want.Algorithm() == oci.Canonical {
+		u.want = want
+	}
 }
 
 func (u *upload) Size() int64   { return u.offset }
@@ -129,10 +142,23 @@ func (u *upload) ReadFrom(r io.Reader) (total int64, err error) {
 	if u.letGo {
 		return 0, errLetGo
 	}
+	if u.loaded {
+		return u.fill(r)
+	}
+	// The request that ends an upload mostly brings no more bytes, and then what is
+	// stored need not be brought back.
+	var first [512]byte
+	n, err := io.ReadAtLeast(r, first[:], 1)
+	if n == 0 {
+		if err == io.EOF {
+			err = nil
+		}
+		return 0, err
+	}
 	if err := u.load(); err != nil {
 		return 0, err
 	}
-	return u.fill(r)
+	return u.fill(io.MultiReader(bytes.NewReader(first[:n]), r))
 }
 
 func (u *upload) fill(r io.Reader) (total int64, err error) {
@@ -193,7 +219,11 @@ func (u *upload) Close() error {
 		return nil
 	}
 	err := u.settle()
-	if err == nil && u.offset > u.good.offset {
+	switch {
+	case !u.target.IsZero(): // it was to be committed
+		u.abortMultipart(u.ctx)
+		u.good = state{id: u.good.id}
+	case err == nil && u.offset > u.good.offset:
 		err = u.store()
 	}
 	u.revert()
@@ -231,7 +261,7 @@ func (u *upload) store() error {
 		if _, err := io.Copy(sum, u.buf.reader()); err != nil {
 			return err
 		}
-		next.kind, next.tailSum = staged, [sha256.Size]byte(sum.Sum(nil))
+		next.kind, next.tailed, next.tailSum = staged, true, [sha256.Size]byte(sum.Sum(nil))
 		if _, err := u.s.api.PutObject(u.ctx, u.s.putInput(u.s.key(next.tailKey()), u.buf.reader())); err != nil {
 			return err
 		}

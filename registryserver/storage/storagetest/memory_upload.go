@@ -90,6 +90,9 @@ func (h *memoryHandle) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{h}, r)
 }
 
+// Expect changes nothing.
+func (*memoryHandle) Expect(oci.Digest) {}
+
 func (h *memoryHandle) Size() int64   { return h.size }
 func (h *memoryHandle) State() []byte { return []byte(h.id) }
 

@@ -1,0 +1,99 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+// epochKey is the record that every deletion of links or content changes before
+// it begins and after it has ended.
+const epochKey = storage.KitRoot + "/epoch"
+
+// epoch is that record. As long as it stays as it is and nothing is being
+// deleted, what an instance has seen in the store is still there.
+type epoch struct {
+	Number int64 `json:"epoch"`
+	// Deleting has the deletions under way, by an id of each, and when they
+	// began. One that failed stays, since the store may still apply it.
+	Deleting map[string]time.Time `json:"deleting,omitempty"`
+}
+
+// deletionEnds is when a deletion that never ended is over all the same: its
+// requests to the store were signed, and by then are refused.
+const deletionEnds = time.Hour
+
+// epochTries bounds how often a change of the record is tried again because
+// another came first.
+const epochTries = 50
+
+func readEpoch(ctx context.Context, records storage.Records) (epoch, storage.Version, error) {
+	var e epoch
+	rec, err := records.Get(ctx, epochKey)
+	if errors.Is(err, storage.ErrNotFound) {
+		return e, storage.Absent, nil // nothing was ever deleted
+	}
+	if err != nil {
+		return e, "", err
+	}
+	if err := json.Unmarshal(rec.Value, &e); err != nil {
+		return e, rec.Version, fmt.Errorf("record %s is damaged: %w; remove it while no registry runs on this storage", epochKey, err)
+	}
+	return e, rec.Version, nil
+}
+
+// advance moves the record on, with change applied, and returns what it is now.
+func advance(ctx context.Context, records storage.Records, now time.Time, change func(deleting map[string]time.Time)) (epoch, error) {
+	for range epochTries {
+		e, version, err := readEpoch(ctx, records)
+		if err != nil {
+			return e, err
+		}
+		e.Number++
+		if e.Deleting == nil {
+			e.Deleting = map[string]time.Time{}
+		}
+		maps.DeleteFunc(e.Deleting, func(_ string, began time.Time) bool { return now.Sub(began) > deletionEnds })
+		change(e.Deleting)
+		value, err := json.Marshal(e)
+		if err != nil {
+			return e, err
+		}
+		_, err = records.Put(ctx, epochKey, value, version)
+		if err == nil || !errors.Is(err, storage.ErrConflict) {
+			return e, err
+		}
+	}
+	return epoch{}, fmt.Errorf("record %s: %d writers came first: %w", epochKey, epochTries, storage.ErrConflict)
+}
+
+// deleting runs a deletion of links or content between two changes of the
+// epoch, where instances remember what they have seen.
+func (r *Registry) deleting(ctx context.Context, do func() error) error {
+	if !r.facts.on() {
+		return do()
+	}
+	id := uuid.NewString()
+	e, err := advance(ctx, r.records, r.facts.now(), func(deleting map[string]time.Time) { deleting[id] = r.facts.now().UTC() })
+	if err != nil {
+		return fmt.Errorf("begin a deletion: %w", err)
+	}
+	r.facts.saw(e)
+	if err := do(); err != nil {
+		return err
+	}
+	// The client's end is no reason to leave it open.
+	e, err = advance(context.WithoutCancel(ctx), r.records, r.facts.now(), func(deleting map[string]time.Time) { delete(deleting, id) })
+	if err != nil {
+		return fmt.Errorf("end a deletion: %w", err)
+	}
+	r.facts.saw(e)
+	return nil
+}

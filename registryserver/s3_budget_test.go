@@ -1,0 +1,208 @@
+package main_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// s3Proxy stands in front of an S3 server and counts what is asked of it.
+type s3Proxy struct {
+	s3Server
+	mu         sync.Mutex
+	requests   []string // that users caused
+	background int
+	delay      time.Duration // added to each
+}
+
+// countS3 puts a proxy in front of a new S3 server.
+func countS3(t testing.TB) *s3Proxy {
+	t.Helper()
+	server := startS3(t)
+	target, err := url.Parse(server.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &s3Proxy{}
+	forward := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
+			r.Out.Host = r.In.Host // which is signed
+		},
+		Transport: &http.Transport{MaxIdleConnsPerHost: 256},
+	}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		if r.Header.Get("X-Registrykit-Background") != "" {
+			p.background++
+		} else {
+			p.requests = append(p.requests, r.Method+" "+r.URL.Path+"?"+r.URL.RawQuery)
+		}
+		delay := p.delay
+		p.mu.Unlock()
+		time.Sleep(delay)
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(proxy.Close)
+	p.url = proxy.URL
+	return p
+}
+
+// count returns what it asks of S3 to do something.
+func (p *s3Proxy) count(do func()) []string {
+	p.mu.Lock()
+	p.requests = nil
+	p.mu.Unlock()
+	do()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.requests
+}
+
+// TestS3Requests holds the server to its budget: requests to S3 are what users of
+// a bucket pay for and wait for. "Warm" is what this server has seen before.
+func TestS3Requests(t *testing.T) {
+	t.Parallel()
+	bucket := countS3(t)
+	config := strings.Replace(bucket.config(), "disable: true", "disable: false", 1)
+	warm := startServer(t, config)
+	noise := func(seed byte, size int) []byte { return bytes.Repeat([]byte{seed, 1, 2, 3, 4, 5, 6, 7}, size/8) }
+	blob := func(repo string, content []byte) string { return "/v2/" + repo + "/blobs/" + sha256Digest(content) }
+	layer, conf := tiny(1)
+	manifest := tinyManifest(conf, layer)
+	pushImage := func(repo string) {
+		for _, content := range [][]byte{layer, conf} {
+			if head(t, warm, blob(repo, content)) == http.StatusNotFound {
+				patchBlob(t, warm, repo, content)
+			}
+		}
+		pushManifest(t, warm, repo, "v1", tinyType, manifest)
+	}
+	pushImage("seen") // so that the server has seen a repository and knows the epoch
+	cold := startServer(t, config)
+	get := func(p *process, path string, want int) func() {
+		return func() {
+			resp := sendOnce(t, http.MethodGet, p.URL+path)
+			if resp.StatusCode != want {
+				t.Errorf("GET %s: %s", path, resp.Status)
+			}
+		}
+	}
+	mib := func(n int, seed byte) []byte { return noise(seed, n<<20) }
+	for _, row := range []struct {
+		name string
+		most int
+		do   func()
+	}{
+		{"push a 4 KiB blob, POST+PATCH+PUT", 3, func() { patchBlob(t, warm, "seen", noise(1, 4096)) }},
+		{"push a 4 KiB blob, POST+PUT", 2, func() { c := noise(2, 4096); pushBlob(t, warm, "seen", sha256Digest(c), c) }},
+		{"push 16 MiB, POST+PATCH+PUT", 8, func() { patchBlob(t, warm, "seen", mib(16, 3)) }},
+		{"push 16 MiB, POST+PUT", 6, func() { c := mib(16, 4); pushBlob(t, warm, "seen", sha256Digest(c), c) }},
+		{"push 100 MiB, POST+PATCH+PUT", 22, func() { patchBlob(t, warm, "seen", mib(100, 5)) }},
+		{"push 100 MiB, POST+PUT", 14, func() { c := mib(100, 6); pushBlob(t, warm, "seen", sha256Digest(c), c) }},
+		{"a whole small image, first push", 14, func() { pushImage("new") }},
+		{"the same image pushed again", 4, func() { pushImage("new") }},
+		{"manifest GET by tag, warm", 1, get(warm, "/v2/new/manifests/v1", http.StatusOK)},
+		{"manifest GET by digest, warm", 0, get(warm, "/v2/new/manifests/"+sha256Digest(manifest), http.StatusOK)},
+		{"HEAD blob, warm", 0, func() { head(t, warm, blob("new", layer)) }},
+		{"GET blob, warm", 0, get(warm, blob("new", layer), http.StatusTemporaryRedirect)},
+		{"HEAD blob, cold", 2, func() { head(t, cold, blob("new", layer)) }},
+		{"GET blob, cold", 2, get(cold, blob("new", conf), http.StatusTemporaryRedirect)},
+		{"mount, warm", 1, func() {
+			resp := sendOnce(t, http.MethodPost, warm.URL+"/v2/other/blobs/uploads/?from=new&mount="+sha256Digest(layer))
+			if resp.StatusCode != http.StatusCreated {
+				t.Errorf("mount: %s", resp.Status)
+			}
+		}},
+	} {
+		got := bucket.count(row.do)
+		t.Logf("%s: %d of at most %d", row.name, len(got), row.most)
+		if len(got) > row.most {
+			t.Errorf("%s: %d requests, at most %d are allowed:\n%s", row.name, len(got), row.most, strings.Join(got, "\n"))
+		}
+	}
+}
+
+// TestS3TagRequests: a list of tags takes a request for every thousand, however
+// many digests each has had.
+func TestS3TagRequests(t *testing.T) {
+	t.Parallel()
+	bucket := countS3(t)
+	p := startServer(t, bucket.config())
+	layer, conf := tiny(1)
+	for _, content := range [][]byte{layer, conf} {
+		pushBlob(t, p, "many", sha256Digest(content), content)
+	}
+	for i := range 3 { // a history for each
+		manifest := tinyManifest(conf, layer)
+		manifest = fmt.Appendf(manifest[:len(manifest)-1], `,"annotations":{"n":"%d"}}`, i)
+		for from := 0; from < 200; from += 100 {
+			var tags []string
+			for n := range 100 {
+				tags = append(tags, fmt.Sprintf("t%03d", from+n))
+			}
+			pushManifest(t, p, "many", sha256Digest(manifest), tinyType, manifest, tags...)
+		}
+	}
+	got := bucket.count(func() {
+		if resp := sendOnce(t, http.MethodGet, p.URL+"/v2/many/tags/list"); resp.StatusCode != http.StatusOK {
+			t.Errorf("list: %s", resp.Status)
+		}
+	})
+	if len(got) > 3 {
+		t.Errorf("200 tags take %d requests, want 1 and at most 2 more:\n%s", len(got), strings.Join(got, "\n"))
+	}
+}
+
+// sendOnce sends a request and returns the answer without following it.
+func sendOnce(t testing.TB, method, url string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", tinyType)
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp
+}
+
+func head(t testing.TB, p *process, path string) int {
+	t.Helper()
+	return sendOnce(t, http.MethodHead, p.URL+path).StatusCode
+}
+
+// patchBlob pushes as docker does: POST, PATCH, PUT.
+func patchBlob(t testing.TB, p *process, repo string, content []byte) {
+	t.Helper()
+	resp, body := do(t, http.MethodPost, p.URL+"/v2/"+repo+"/blobs/uploads/", nil)
+	for _, step := range []struct {
+		method  string
+		content []byte
+		want    int
+	}{{http.MethodPatch, content, http.StatusAccepted}, {http.MethodPut, nil, http.StatusCreated}} {
+		location, err := resp.Location()
+		if err != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+		if step.method == http.MethodPut {
+			query := location.Query()
+			query.Set("digest", sha256Digest(content))
+			location.RawQuery = query.Encode()
+		}
+		resp, body = do(t, step.method, location.String(), step.content, "Content-Type", "application/octet-stream")
+		if resp.StatusCode != step.want {
+			t.Fatalf("%s: %s\n%s", step.method, resp.Status, body)
+		}
+	}
+}
