@@ -11,6 +11,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"golang.org/x/sync/errgroup"
 )
 
 // s3Proxy stands in front of an S3 server and counts what is asked of it.
@@ -80,7 +84,7 @@ func TestS3Requests(t *testing.T) {
 	pushImage := func(repo string) {
 		for _, content := range [][]byte{layer, conf} {
 			if head(t, warm, blob(repo, content)) == http.StatusNotFound {
-				patchBlob(t, warm, repo, content)
+				pushBlob(t, warm, repo, sha256Digest(content), content)
 			}
 		}
 		pushManifest(t, warm, repo, "v1", tinyType, manifest)
@@ -116,7 +120,7 @@ func TestS3Requests(t *testing.T) {
 		{"HEAD blob, cold", 2, func() { head(t, cold, blob("new", layer)) }},
 		{"GET blob, cold", 2, get(cold, blob("new", conf), http.StatusTemporaryRedirect)},
 		{"mount, warm", 1, func() {
-			resp := sendOnce(t, http.MethodPost, warm.URL+"/v2/other/blobs/uploads/?from=new&mount="+sha256Digest(layer))
+			resp := sendOnce(t, http.MethodPost, warm.URL+"/v2/seen/blobs/uploads/?from=new&mount="+sha256Digest(layer))
 			if resp.StatusCode != http.StatusCreated {
 				t.Errorf("mount: %s", resp.Status)
 			}
@@ -127,6 +131,73 @@ func TestS3Requests(t *testing.T) {
 		if len(got) > row.most {
 			t.Errorf("%s: %d requests, at most %d are allowed:\n%s", row.name, len(got), row.most, strings.Join(got, "\n"))
 		}
+	}
+}
+
+// TestS3CatalogRequests: once the index stands, a page of the catalog takes two
+// requests, wherever in the catalog it is.
+func TestS3CatalogRequests(t *testing.T) {
+	t.Parallel()
+	bucket := countS3(t)
+	count := 10_000
+	if testing.Short() {
+		count = 2_500
+	}
+	api := bucket.api()
+	put := func(key, value string) error {
+		_, err := api.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(s3Bucket), Key: aws.String("some/place/registrykit/v1/" + key), Body: strings.NewReader(value)})
+		return err
+	}
+	var puts errgroup.Group
+	puts.SetLimit(16)
+	for n := range count {
+		puts.Go(func() error { return put(fmt.Sprintf("repositories/team-%05d", n), "") })
+	}
+	if err := puts.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := put("repositories-indexed", "complete"); err != nil {
+		t.Fatal(err)
+	}
+	p := startServer(t, bucket.config())
+	for deadline := time.Now().Add(startTimeout); ; time.Sleep(50 * time.Millisecond) {
+		if _, body := do(t, http.MethodGet, p.URL+"/v2/_catalog?n=1", nil); strings.Contains(string(body), "team/00000") {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("the catalog has %s", body)
+		}
+	}
+	for _, last := range []string{"", "team/00700", fmt.Sprintf("team/%05d", count-1001)} {
+		got := bucket.count(func() {
+			_, body := do(t, http.MethodGet, p.URL+"/v2/_catalog?n=1000&last="+last, nil)
+			if n := strings.Count(string(body), "team/"); n != 1000 {
+				t.Errorf("a page after %q has %d repositories", last, n)
+			}
+		})
+		if len(got) > 2 {
+			t.Errorf("a page after %q takes %d requests, want at most 2:\n%s", last, len(got), strings.Join(got, "\n"))
+		}
+	}
+}
+
+// TestS3Idle: what a server asks of the bucket while nobody asks anything of it.
+func TestS3Idle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a minute: make full")
+	}
+	t.Parallel()
+	bucket := countS3(t)
+	startServer(t, bucket.config(), "REGISTRY_ADMIN_USERNAME=admin", "REGISTRY_ADMIN_PASSWORD=change-me-please")
+	time.Sleep(2 * time.Second)
+	bucket.mu.Lock()
+	before := bucket.background
+	bucket.mu.Unlock()
+	asked := bucket.count(func() { time.Sleep(time.Minute) })
+	bucket.mu.Lock()
+	defer bucket.mu.Unlock()
+	t.Logf("%d requests in a minute", bucket.background-before)
+	if n := bucket.background - before; n > 15 || len(asked) > 0 {
+		t.Errorf("%d background requests in a minute, want at most 15, and %d others:\n%s", n, len(asked), strings.Join(asked, "\n"))
 	}
 }
 

@@ -29,19 +29,25 @@ func startS3(t testing.TB) s3Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	api := s3.New(s3.Options{
-		BaseEndpoint: aws.String("http://" + address), Region: "us-east-1", UsePathStyle: true,
-		Credentials: credentials.NewStaticCredentialsProvider("test", "test-secret", ""),
-	})
+	server := s3Server{url: "http://" + address}
+	api := server.api()
 	for deadline := time.Now().Add(startTimeout); ; time.Sleep(50 * time.Millisecond) {
 		_, err := api.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(s3Bucket)})
 		if err == nil {
-			return s3Server{url: "http://" + address}
+			return server
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("versitygw does not answer: %v", err)
 		}
 	}
+}
+
+// api is a client of the S3 server itself.
+func (s s3Server) api() *s3.Client {
+	return s3.New(s3.Options{
+		BaseEndpoint: aws.String(s.url), Region: "us-east-1", UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test-secret", ""),
+	})
 }
 
 // config is the configuration that ours and distribution's both read.
@@ -124,12 +130,15 @@ func TestS3Interchange(t *testing.T) {
 	}{{"from ours to distribution 3", true}, {"from distribution 3 to ours", false}} {
 		t.Run(turn.name, func(t *testing.T) {
 			bucket, shelf := startS3(t), newShelf(t)
-			ours, theirs := startServer(t, bucket.config()), startRegistry(t, distribution, bucket.config())
-			writer, reader := theirs, ours
+			ours := func() *process { return startServer(t, bucket.config()) }
+			theirs := func() *process { return startRegistry(t, distribution, bucket.config()) }
+			first, second := theirs, ours
 			if turn.ours {
-				writer, reader = ours, theirs
+				first, second = ours, theirs
 			}
+			writer := first()
 			pushShelf(t, writer, shelf)
+			reader := second()
 			checkShelf(t, reader, shelf)
 			checkShelf(t, writer, shelf)
 		})

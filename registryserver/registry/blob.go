@@ -208,6 +208,9 @@ func (r *Registry) CommitUpload(ctx context.Context, repo oci.Repository, up sto
 // digest and, where the client used another one, under that too: the layout of
 // distribution keeps a sha512 name as a link that holds the sha256 digest.
 func (r *Registry) linkBlob(ctx context.Context, repo oci.Repository, canonical, asked oci.Digest) error {
+	if err := r.enter(ctx, repo, remembered); err != nil {
+		return err
+	}
 	if err := r.writeLink(ctx, layerLink(repo, canonical), canonical); err != nil || asked == canonical {
 		return err
 	}

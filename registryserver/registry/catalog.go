@@ -13,6 +13,14 @@ import (
 // given one. A repository is what has manifests or layers: distribution 3
 // looks for the one, distribution 2 for the other.
 func (r *Registry) Repositories(ctx context.Context, after string) iter.Seq2[oci.Repository, error] {
+	if r.indexStands.Load() {
+		return r.indexed(ctx, after)
+	}
+	return r.walked(ctx, after)
+}
+
+// walked is Repositories without the index.
+func (r *Registry) walked(ctx context.Context, after string) iter.Seq2[oci.Repository, error] {
 	return func(yield func(oci.Repository, error) bool) {
 		r.walk(ctx, "", after, yield)
 	}
@@ -99,5 +107,5 @@ func (r *Registry) deleteRepository(ctx context.Context, repo oci.Repository) er
 			return err
 		}
 	}
-	return nil
+	return r.leave(ctx, repo)
 }

@@ -163,6 +163,9 @@ func (r *Registry) confirm(ctx context.Context, repo oci.Repository, d oci.Diges
 	if err := r.checkReferences(ctx, repo, m, source(quiet)); err != nil {
 		return err
 	}
+	if err := r.enter(ctx, repo, source(quiet)); err != nil {
+		return err
+	}
 	return r.storeManifest(ctx, repo, d, m, body, source(quiet))
 }
 
@@ -170,6 +173,9 @@ func (r *Registry) confirm(ctx context.Context, repo oci.Repository, d oci.Diges
 func (r *Registry) storeManifest(ctx context.Context, repo oci.Repository, d oci.Digest, m *oci.Manifest, body []byte, from source) error {
 	if from == remembered && r.knowsManifest(repo, d, m, body) {
 		return nil
+	}
+	if err := r.enter(ctx, repo, from); err != nil {
+		return err
 	}
 	seen := r.facts.epoch()
 	info, err := r.blobs.Put(ctx, body)

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"log/slog"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
@@ -29,6 +30,8 @@ type Registry struct {
 
 	manifests manifestCache
 	facts     *facts
+	// indexStands says that the index has all repositories.
+	indexStands atomic.Bool
 }
 
 // Validation says what a pushed manifest is held to (distribution's
@@ -83,22 +86,39 @@ func New(blobs storage.Blobs, records storage.Records, o Options) *Registry {
 }
 
 // Watch looks at the epoch record now and then, so that what was seen in the
-// store can be relied on. It returns when ctx ends; where nothing is remembered,
+// store can be relied on, and keeps the index of repositories. It returns when ctx ends; where nothing is remembered,
 // at once.
 func (r *Registry) Watch(ctx context.Context) error {
-	for r.facts.on() {
+	if !r.facts.on() {
+		return nil
+	}
+	var indexAt time.Time
+	oldest := reindexAtStart
+	for {
+		wait := r.facts.lifetime * 2 / 3
 		if _, err := r.facts.look(ctx); err != nil && ctx.Err() == nil {
 			// The facts grow old, and then the store is asked each time.
+			wait = r.facts.lifetime / 6
 			r.log.WarnContext(ctx, "the epoch of the storage could not be read", "error", err)
+		}
+		if now := r.facts.now(); !now.Before(indexAt) {
+			indexAt = now.Add(indexLook)
+			err := r.reindex(ctx, oldest)
+			oldest = reindexEvery
+			if err != nil && ctx.Err() == nil {
+				r.log.WarnContext(ctx, "the index of repositories could not be made; the catalog walks over all of them until it is", "error", err)
+			}
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(r.facts.lifetime / 3):
+		case <-time.After(wait):
 		}
 	}
-	return nil
 }
+
+// indexLook is how often it is looked whether the index stands, or is old.
+const indexLook = 10 * time.Minute
 
 // Epoch is the present epoch of what is remembered. Whoever observes or stores
 // something over several requests keeps it from the first to the last.
