@@ -75,7 +75,11 @@ func (a *API) position(w http.ResponseWriter, r *http.Request, s session, up sto
 
 // uploadStatus answers GET of an upload: how much of it has arrived.
 func (a *API) uploadStatus(w http.ResponseWriter, r *http.Request, req request) error {
-	s, up, err := a.resume(r, req)
+	s, err := openSession(a.Keys, req, a.Now(), a.SessionLifetime)
+	if err != nil {
+		return err
+	}
+	up, err := a.Registry.LatestUpload(r.Context(), s.State)
 	if err != nil {
 		return err
 	}

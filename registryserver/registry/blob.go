@@ -192,6 +192,18 @@ func (r *Registry) ResumeUpload(ctx context.Context, state []byte) (storage.Uplo
 	return up, fault(err)
 }
 
+// LatestUpload is ResumeUpload for who may have lost a State that came later, or
+// whose server may have died before it gave one out.
+func (r *Registry) LatestUpload(ctx context.Context, state []byte) (storage.Upload, error) {
+	if latest, ok := storage.As[storage.LatestStates](r.blobs); ok {
+		var err error
+		if state, err = latest.LatestState(ctx, state); err != nil {
+			return nil, fault(err)
+		}
+	}
+	return r.ResumeUpload(ctx, state)
+}
+
 // CommitUpload makes the upload a blob of the repository if it has the digest
 // want, and says so only once data and link are durable. since is the Epoch
 // before the upload began: its content may be there for that long. DIGEST_INVALID.

@@ -16,6 +16,15 @@ type BlobURLs interface {
 	BlobURL(ctx context.Context, d oci.Digest, expires time.Duration) (string, error)
 }
 
+// LatestStates is what a store of blobs may also be: one that keeps an upload's
+// state now and then, beside what it hands out.
+type LatestStates interface {
+	// LatestState returns the newest state that is known of the upload that a
+	// state is of: that one, or a later one. ErrUploadUnknown if the upload was
+	// aborted, wherever.
+	LatestState(ctx context.Context, state []byte) ([]byte, error)
+}
+
 // As returns what lies in a stack of decorators, from the outermost in: a
 // decorator that embeds Blobs hides what else its store can do, and has a method
 // Unwrap() Blobs so that it is found all the same.

@@ -214,9 +214,9 @@ func (s *Store) abortMultipart(ctx context.Context, st *state) {
 }
 
 // clear deletes what is staged of an upload, but not the mark of its end. What
-// fails here is swept later. Without a tail there is one object at most.
+// fails here is swept later. Without extras there is one object at most.
 func (s *Store) clear(ctx context.Context, st *state) {
-	if !st.tailed {
+	if !st.extras {
 		if st.uploadID != "" {
 			_, _ = s.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: s.bucket, Key: s.key(st.dataKey())})
 		}

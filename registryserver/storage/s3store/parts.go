@@ -124,6 +124,7 @@ func (u *upload) settle() error {
 		done.ChecksumSHA256 = aws.String(p.checksum)
 	}
 	u.parts = append(u.parts, done)
+	u.checkpoint()
 	return nil
 }
 

@@ -17,16 +17,17 @@ import (
 
 // The kinds of a state: where the bytes of the upload are.
 const (
-	fresh  byte = iota // there are none
-	direct             // at the key of their digest, unlinked
-	staged             // in parts of a multipart upload
-	tailed             // staged, and there was a tail: only as it is encoded
+	fresh        byte = iota // there are none
+	direct                   // at the key of their digest, unlinked
+	staged                   // in parts of a multipart upload
+	stagedExtras             // staged, with extras: only as it is encoded
 )
 
 const (
 	stateVersion = 1
 	hashSize     = 108 // of a marshalled crypto/sha256
 	maxUploadID  = 400 // of S3's multipart uploads; AWS has about 130
+	maxState     = 900 // of what encode returns
 )
 
 // state is all that there is of an upload beside its bytes. It travels through
@@ -45,7 +46,7 @@ type state struct {
 	inParts  int64             // bytes in parts; the rest is the tail
 	partsSum [sha256.Size]byte // see nextPart
 	tailSum  [sha256.Size]byte // of the tail, if there is one
-	tailed   bool              // some tail was stored, perhaps one that is in a part by now
+	extras   bool              // more than parts was stored at some time: a tail, or a checkpoint
 
 	// target is the blob at whose key the parts are, where its digest was known
 	// before the first of them. It does not travel: such an upload is not resumed.
@@ -55,8 +56,8 @@ type state struct {
 // encode returns what parseState reads.
 func (st *state) encode() []byte {
 	kind := st.kind
-	if st.tailed {
-		kind = tailed
+	if st.extras {
+		kind = stagedExtras
 	}
 	out := append([]byte{stateVersion, kind}, st.id[:]...)
 	if st.kind == fresh {
@@ -82,10 +83,10 @@ func parseState(in []byte) (st state, err error) {
 	version := r.take(1)
 	kind := r.take(1)
 	copy(st.id[:], r.take(len(st.id)))
-	if r.bad || version[0] != stateVersion || kind[0] > tailed {
+	if r.bad || version[0] != stateVersion || kind[0] > stagedExtras {
 		return state{}, storage.ErrUploadUnknown
 	}
-	st.kind, st.tailed = min(kind[0], staged), kind[0] == tailed
+	st.kind, st.extras = min(kind[0], staged), kind[0] == stagedExtras
 	if st.kind != fresh {
 		st.offset = r.size()
 		copy(st.hash[:], r.take(hashSize))
@@ -119,7 +120,7 @@ func (st *state) sound() bool {
 	}
 	return (st.parts > 0) == (st.uploadID != "") && st.parts <= maxParts && len(st.uploadID) <= maxUploadID &&
 		st.inParts <= st.offset && (st.parts > 0) == (st.inParts > 0) && st.tail() < maxPartSize && st.offset > 0 &&
-		(st.tail() > 0 || st.tailSum == [sha256.Size]byte{}) && (st.tail() == 0 || st.tailed)
+		(st.tail() > 0 || st.tailSum == [sha256.Size]byte{}) && (st.tail() == 0 || st.extras)
 }
 
 // tail is how many bytes lie behind the parts.
@@ -164,6 +165,8 @@ func (st *state) dataKey() string {
 	}
 	return st.folder() + "/data-" + hex.EncodeToString(st.nonce[:])
 }
+
+func (st *state) checkpointKey() string { return st.folder() + "/checkpoint" }
 
 func (st *state) endedKey() string { return st.folder() + "/ended" }
 

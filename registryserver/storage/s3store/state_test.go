@@ -22,18 +22,18 @@ func states(t testing.TB) []state {
 		t.Fatal(err)
 	}
 	tail := some
-	tail.kind, tail.tailed, tail.tailSum = staged, true, sha256.Sum256([]byte("tail"))
+	tail.kind, tail.extras, tail.tailSum = staged, true, sha256.Sum256([]byte("tail"))
 	parts := tail
 	parts.uploadID, parts.parts, parts.inParts = strings.Repeat("u", maxUploadID), 3, 90
 	whole := parts
-	whole.inParts, whole.tailed, whole.tailSum = 100, false, [sha256.Size]byte{}
+	whole.inParts, whole.extras, whole.tailSum = 100, false, [sha256.Size]byte{}
 	return []state{{id: id}, some, tail, parts, whole}
 }
 
 func TestStateTravels(t *testing.T) {
 	for _, st := range states(t) {
 		in := st.encode()
-		if len(in) > 900 {
+		if len(in) > maxState {
 			t.Errorf("a state has %d bytes, which make a Location of more than 2 KB", len(in))
 		}
 		got, err := parseState(in)
@@ -60,7 +60,7 @@ func FuzzState(f *testing.F) {
 		if !bytes.Equal(st.encode(), in) {
 			t.Errorf("%x encodes to %x", in, st.encode())
 		}
-		for _, key := range []string{st.dataKey(), st.tailKey(), st.endedKey()} {
+		for _, key := range []string{st.dataKey(), st.tailKey(), st.endedKey(), st.checkpointKey()} {
 			rest, ok := strings.CutPrefix(key, uploadsDir+"/"+st.id.String()+"/")
 			if !ok || strings.Contains(rest, "/") || storage.CheckKey(key) != nil {
 				t.Errorf("it names %s", key)

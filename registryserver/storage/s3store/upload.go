@@ -46,6 +46,7 @@ type upload struct {
 	uploadID string
 	target   oci.Digest            // see state
 	parts    []types.CompletedPart // those of good
+	checked  int64                 // how much of it the last checkpoint has
 
 	letGo bool
 	state []byte // set by Close
@@ -82,7 +83,7 @@ func (b blobs) ResumeUpload(ctx context.Context, encoded []byte) (storage.Upload
 		return nil, fmt.Errorf("resume upload: %w", notCancelled(ctx, err))
 	}
 	u := b.hold(ctx, st, false)
-	u.parts = parts
+	u.parts, u.checked = parts, st.inParts
 	return u, nil
 }
 
@@ -261,7 +262,7 @@ func (u *upload) store() error {
 		if _, err := io.Copy(sum, u.buf.reader()); err != nil {
 			return err
 		}
-		next.kind, next.tailed, next.tailSum = staged, true, [sha256.Size]byte(sum.Sum(nil))
+		next.kind, next.extras, next.tailSum = staged, true, [sha256.Size]byte(sum.Sum(nil))
 		if _, err := u.s.api.PutObject(u.ctx, u.s.putInput(u.s.key(next.tailKey()), u.buf.reader())); err != nil {
 			return err
 		}
