@@ -29,11 +29,12 @@ var mayImport = map[string][]string{
 	"registryserver/auth":                {"registryserver/oci", "registryserver/storage"},
 	"registryserver/certificates":        {"registryserver/auth", "registryserver/oci", "registryserver/storage"},
 	"registryserver/client":              {"registryserver/oci"},
+	"registryserver/rediscache":          {"registryserver/auth"},
 	"registryserver/ociapi":              {"registryserver/auth", "registryserver/oci", "registryserver/registry", "registryserver/storage"},
 	"registryserver/adminapi": {"registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/oci",
 		"registryserver/registry", "registryserver/storage"},
 	"registryserver/server": {"registryserver/adminapi", "registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/oci", "registryserver/ociapi",
-		"registryserver/registry", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/storage/s3store"},
+		"registryserver/rediscache", "registryserver/registry", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/storage/s3store"},
 }
 
 // testsMayAlsoImport is what test files get on top: stores to stand on, and for the two clients the server that they talk to.

@@ -28,6 +28,8 @@ type DirectoryConfig struct {
 	Poll time.Duration
 	// BcryptCost is the cost of new hashes. The default is 10.
 	BcryptCost int
+	// Changed is told of each change that this server makes; nil for nobody.
+	Changed func(ctx context.Context)
 }
 
 // Directory keeps the users and policies of this server and of those that
@@ -41,6 +43,7 @@ type Directory struct {
 	now     func() time.Time
 	poll    time.Duration
 	cost    int
+	changed func(context.Context)
 
 	locked  chan struct{} // holds a token while this server reads or writes the record
 	current atomic.Pointer[snapshot]
@@ -49,12 +52,15 @@ type Directory struct {
 
 // OpenDirectory reads the directory. One that does not exist yet is empty.
 func OpenDirectory(ctx context.Context, c DirectoryConfig) (*Directory, error) {
-	d := &Directory{records: c.Records, log: c.Log, now: c.Now, poll: c.Poll, cost: c.BcryptCost, locked: make(chan struct{}, 1)}
+	d := &Directory{records: c.Records, log: c.Log, now: c.Now, poll: c.Poll, cost: c.BcryptCost, changed: c.Changed, locked: make(chan struct{}, 1)}
 	if d.log == nil {
 		d.log = slog.Default()
 	}
 	if d.now == nil {
 		d.now = time.Now
+	}
+	if d.changed == nil {
+		d.changed = func(context.Context) {}
 	}
 	if d.poll <= 0 {
 		d.poll = 5 * time.Second
@@ -238,6 +244,7 @@ func (d *Directory) tryUpdate(ctx context.Context, write string, change func(doc
 		return false, nil
 	case err != nil:
 		// It may have been written all the same, and then counts at once.
+		defer d.changed(ctx)
 		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.poll)
 		defer cancel()
 		_ = d.refresh(again)
@@ -248,6 +255,7 @@ func (d *Directory) tryUpdate(ctx context.Context, write string, change func(doc
 		return true, err
 	}
 	d.current.Store(after)
+	d.changed(ctx)
 	return true, nil
 }
 

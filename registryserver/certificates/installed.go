@@ -71,6 +71,7 @@ func (s *Store) Put(ctx context.Context, spec Spec) (Installed, bool, error) {
 		if errors.Is(err, storage.ErrConflict) && try < 20 {
 			continue
 		}
+		defer s.Changed(ctx)
 		// Whatever has become of the record is in force at once.
 		if refreshed := s.read(context.WithoutCancel(ctx)); err == nil && refreshed != nil {
 			err = unavailable(ctx, refreshed)
@@ -169,6 +170,7 @@ func (s *Store) Delete(ctx context.Context, name string, may auth.Condition) err
 		if errors.Is(err, storage.ErrConflict) && try < 20 {
 			continue
 		}
+		defer s.Changed(ctx)
 		refreshed := s.read(context.WithoutCancel(ctx))
 		if err = errors.Join(err, refreshed); err != nil {
 			return unavailable(ctx, fmt.Errorf("delete certificate %s: %w", name, err))

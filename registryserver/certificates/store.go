@@ -30,6 +30,8 @@ type StoreConfig struct {
 	Poll   time.Duration    // how often changes of other servers are looked for; the default is 4 s
 	Now    func() time.Time // the default is time.Now
 	Failed func()           // called for each changed certificate that cannot be used
+	// Changed is told of each change that this server makes.
+	Changed func(ctx context.Context)
 }
 
 // Store keeps the certificates that were installed through the admin API. Those
@@ -75,6 +77,9 @@ func OpenStore(ctx context.Context, c StoreConfig) (*Store, error) {
 	}
 	if s.Now == nil {
 		s.Now = time.Now
+	}
+	if s.Changed == nil {
+		s.Changed = func(context.Context) {}
 	}
 	if s.Failed == nil {
 		s.Failed = func() {}

@@ -45,6 +45,12 @@ func (r *Registry) statContent(ctx context.Context, canonical oci.Digest, from s
 		}
 	}
 	seen := r.facts.epoch()
+	if from == remembered {
+		if info, ok := r.facts.sharedBlob(ctx, seen, canonical); ok {
+			r.facts.keepBlob(seen, info)
+			return info, nil
+		}
+	}
 	info, err := r.blobs.Stat(ctx, canonical)
 	if err == nil {
 		r.facts.addBlob(seen, info)

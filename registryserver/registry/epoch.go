@@ -21,6 +21,8 @@ const epochKey = storage.KitRoot + "/epoch"
 // deleted, what an instance has seen in the store is still there.
 type epoch struct {
 	Number int64 `json:"epoch"`
+	// ID is another in each storage, also if one took the other's place.
+	ID string `json:"id"`
 	// Deleting has the deletions under way, by an id of each, and when they
 	// began. One that failed stays, since the store may still apply it.
 	Deleting map[string]time.Time `json:"deleting,omitempty"`
@@ -57,6 +59,9 @@ func advance(ctx context.Context, records storage.Records, now time.Time, change
 			return e, err
 		}
 		e.Number++
+		if e.ID == "" {
+			e.ID = uuid.NewString()
+		}
 		if e.Deleting == nil {
 			e.Deleting = map[string]time.Time{}
 		}
@@ -86,6 +91,7 @@ func (r *Registry) deleting(ctx context.Context, do func() error) error {
 		return fmt.Errorf("begin a deletion: %w", err)
 	}
 	r.facts.saw(e)
+	defer r.deleted(ctx)
 	if err := do(); err != nil {
 		return err
 	}

@@ -32,9 +32,11 @@ type facts struct {
 	records  storage.Records
 	lifetime time.Duration // 0: nothing is remembered
 	now      func() time.Time
+	shared   SharedCache // or nil
 
 	mu      sync.Mutex
 	known   Epoch
+	id      string    // the epoch record's
 	checked time.Time // when the epoch was last looked at
 	links   *lru.Cache[string, oci.Digest]
 	blobs   *lru.Cache[oci.Digest, storage.BlobInfo]
@@ -47,8 +49,8 @@ type Epoch int64
 
 const noEpoch Epoch = -1
 
-func newFacts(records storage.Records, lifetime time.Duration, now func() time.Time) *facts {
-	f := &facts{records: records, lifetime: lifetime, now: now, known: noEpoch}
+func newFacts(records storage.Records, o Options) *facts {
+	f := &facts{records: records, lifetime: o.Remember, now: o.Now, shared: o.Shared, known: noEpoch}
 	if !f.on() {
 		return f
 	}
@@ -71,6 +73,10 @@ func (f *facts) look(ctx context.Context) (quiet bool, err error) {
 	}
 	asked := f.now()
 	e, _, err := readEpoch(ctx, f.records)
+	if err == nil && e.ID == "" && f.shared != nil {
+		// What is shared is told apart by the record's id, so there must be one.
+		e, err = advance(ctx, f.records, asked, func(map[string]time.Time) {})
+	}
 	if err != nil {
 		return false, err
 	}
@@ -92,7 +98,8 @@ func (f *facts) sawAt(e epoch, at time.Time) {
 	if Epoch(e.Number) < f.known {
 		return // an answer that others overtook
 	}
-	if Epoch(e.Number) > f.known {
+	if Epoch(e.Number) > f.known || e.ID != f.id {
+		f.id = e.ID
 		f.known = Epoch(e.Number)
 		f.links.Purge()
 		f.blobs.Purge()
@@ -139,6 +146,11 @@ func (f *facts) blob(d oci.Digest) (storage.BlobInfo, bool) {
 
 // addLink remembers what a link holds.
 func (f *facts) addLink(seen Epoch, key string, d oci.Digest) {
+	f.shareLink(seen, key, d)
+	f.keepLink(seen, key, d)
+}
+
+func (f *facts) keepLink(seen Epoch, key string, d oci.Digest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.on() && seen == f.known && seen != noEpoch {
@@ -148,6 +160,11 @@ func (f *facts) addLink(seen Epoch, key string, d oci.Digest) {
 
 // addBlob remembers that a blob is there.
 func (f *facts) addBlob(seen Epoch, info storage.BlobInfo) {
+	f.shareBlob(seen, info)
+	f.keepBlob(seen, info)
+}
+
+func (f *facts) keepBlob(seen Epoch, info storage.BlobInfo) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.on() && seen == f.known && seen != noEpoch {

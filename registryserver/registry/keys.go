@@ -73,6 +73,12 @@ func (r *Registry) resolveLink(ctx context.Context, key string, d oci.Digest, fr
 		}
 	}
 	seen := r.facts.epoch()
+	if from == remembered {
+		if canonical, ok := r.facts.sharedLink(ctx, seen, key); ok {
+			r.facts.keepLink(seen, key, canonical)
+			return canonical, nil
+		}
+	}
 	canonical, _, err := r.readLink(ctx, key)
 	if err != nil {
 		return canonical, err

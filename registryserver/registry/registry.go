@@ -28,6 +28,7 @@ type Registry struct {
 	rules   Validation
 	log     *slog.Logger
 
+	deleted   func(context.Context)
 	manifests manifestCache
 	facts     *facts
 	// indexStands says that the index has all repositories.
@@ -68,10 +69,23 @@ type Options struct {
 	// what another instance deleted may still be served by digest. It is for
 	// stores that cost a request to ask; 0 asks each time.
 	Remember time.Duration
+	// Shared is a cache that other instances on the storage have, too; nil for
+	// none. It is asked for what this one does not remember, and may forget at any
+	// time; what it returns must be what one of them Put.
+	Shared SharedCache
+	// Deleted is told that something was deleted, or is going to be; nil for nobody.
+	Deleted func(ctx context.Context)
 	// Now is the clock. The default is time.Now.
 	Now func() time.Time
 	// Log is the default if it is nil.
 	Log *slog.Logger
+}
+
+// SharedCache keeps small values for all instances on a storage.
+type SharedCache interface {
+	Get(ctx context.Context, key string) (value []byte, ok bool)
+	// Put does not wait.
+	Put(key string, value []byte)
 }
 
 // New returns a registry over the two halves of a store.
@@ -82,7 +96,10 @@ func New(blobs storage.Blobs, records storage.Records, o Options) *Registry {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Registry{blobs: blobs, records: records, rules: o.Validation, log: o.Log, manifests: newManifestCache(), facts: newFacts(records, o.Remember, o.Now)}
+	if o.Deleted == nil {
+		o.Deleted = func(context.Context) {}
+	}
+	return &Registry{blobs: blobs, records: records, rules: o.Validation, log: o.Log, manifests: newManifestCache(), deleted: o.Deleted, facts: newFacts(records, o)}
 }
 
 // Watch looks at the epoch record now and then, so that what was seen in the
@@ -119,6 +136,13 @@ func (r *Registry) Watch(ctx context.Context) error {
 
 // indexLook is how often it is looked whether the index stands, or is old.
 const indexLook = 10 * time.Minute
+
+// Look looks at the epoch record now: another instance is known to have deleted
+// something.
+func (r *Registry) Look(ctx context.Context) error {
+	_, err := r.facts.look(ctx)
+	return err
+}
 
 // Epoch is the present epoch of what is remembered. Whoever observes or stores
 // something over several requests keeps it from the first to the last.

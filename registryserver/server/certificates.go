@@ -31,6 +31,7 @@ func (s *Server) openTLS(ctx context.Context, records storage.Records) error {
 	}
 	s.installed, err = certificates.OpenStore(ctx, certificates.StoreConfig{
 		Records: records, Keys: keys, Log: s.log, Served: c != nil, Failed: s.metrics.reloadFailures.Inc,
+		Changed: s.announce(changedCertificates),
 	})
 	if err != nil {
 		return fmt.Errorf("installed certificates: %w", err)

@@ -112,10 +112,6 @@ func TestConfigErrors(t *testing.T) {
 		{name: "unknown driver", environ: []string{"REGISTRY_STORAGE=floppy"}, want: []string{`storage.floppy (REGISTRY_STORAGE): "floppy" is no storage driver; use filesystem or s3`}},
 		{name: "empty storage variable", yaml: "version: 0.1\nstorage: {filesystem: {rootdirectory: /data}}", environ: []string{"REGISTRY_STORAGE="}, want: []string{"storage (REGISTRY_STORAGE): is empty and would undo storage (line 2); name a storage driver or unset the variable"}},
 		{name: "empty root", yaml: "version: 0.1\nstorage: {filesystem: {rootdirectory: ''}}", want: []string{"storage.filesystem.rootdirectory (line 2): is empty; write the directory that keeps the images, or nothing for /var/lib/registry"}},
-		{name: "redis cache", yaml: "version: 0.1\nstorage: {cache: {blobdescriptor: redis}}\nredis: {addr: 'x:1'}", want: []string{
-			"redis.addr (line 3): Redis is" + refused,
-			"storage.cache.blobdescriptor (line 2): a cache in Redis is" + refused + " or use inmemory",
-		}},
 		{name: "driver is text", yaml: "version: 0.1\nstorage: {filesystem: /data}", want: []string{"storage.filesystem (line 2): is text; use a mapping"}},
 
 		// Auth and admin
@@ -140,7 +136,6 @@ func TestConfigErrors(t *testing.T) {
 		// Refused by name
 		{name: "proxy", environ: []string{"REGISTRY_PROXY_REMOTEURL=https://registry-1.docker.io"}, want: []string{"proxy.remoteurl (REGISTRY_PROXY_REMOTEURL): a pull-through cache is" + refused}},
 		{name: "notifications", yaml: "version: 0.1\nnotifications:\n  endpoints:\n  - {disabled: true}\n  - {name: x}", want: []string{"notifications.endpoints[1] (line 5): event notifications are" + refused + " or set disabled: true"}},
-		{name: "redis", environ: []string{"REGISTRY_REDIS_ADDRS_0=a:1", "REGISTRY_REDIS_OPTIONS_PASSWORD=hunter2"}, want: []string{"redis.addrs[0] (REGISTRY_REDIS_ADDRS_0): Redis is" + refused}},
 		{name: "middleware", yaml: "version: 0.1\nmiddleware: {registry: [{name: a}], repository: [{name: b}], storage: [{name: c}]}", want: []string{
 			"middleware.registry[0] (line 2): middleware is" + refused + " or set disabled: true",
 			"middleware.repository[0] (line 2): middleware is" + refused + " or set disabled: true",

@@ -44,6 +44,12 @@ func masked(c *Config) *Config {
 	}
 	hide(&m.HTTP.Secret)
 	hide(&m.Admin.Password)
+	if c.Redis != nil {
+		redis := *c.Redis
+		hide(&redis.Password)
+		hide(&redis.SentinelPassword)
+		m.Redis = &redis
+	}
 	m.HTTP.PreviousSecrets = nil
 	for range c.HTTP.PreviousSecrets {
 		m.HTTP.PreviousSecrets = append(m.HTTP.PreviousSecrets, secretMask)

@@ -34,6 +34,8 @@ func otherSettings() []setting {
 		{"reporting.newrelic.licensekey", asSecret(nil)},
 		{"reporting.newrelic.name", asText(nil)},
 		{"reporting.newrelic.verbose", asBool(nil)},
+		{"redis.contexttimeoutenabled", asBool(nil)}, // always
+		{"redis.unstableresp3", asBool(nil)},         // the client has no such option any more
 		{"proxy.remoteurl", asText(nil)},
 		{"proxy.username", asText(nil)},
 		{"proxy.password", asSecret(nil)},
@@ -65,8 +67,7 @@ func otherSettings() []setting {
 	for _, driver := range []string{"azure", "gcs", "inmemory", "oss", "swift"} {
 		all = append(all, setting{"storage." + driver, asFree()})
 	}
-	all = append(all, notificationSettings()...)
-	return append(all, redisSettings()...)
+	return append(all, notificationSettings()...)
 }
 
 func notificationSettings() []setting {
@@ -83,26 +84,4 @@ func notificationSettings() []setting {
 		{"notifications.endpoints[].ignore.mediatypes", asTexts(nil)},
 		{"notifications.endpoints[].ignore.actions", asTexts(nil)},
 	}
-}
-
-// redisSettings are both shapes of the section: 3's, after the Redis client's
-// options, and 2.8's addr and pool.
-func redisSettings() []setting {
-	var all []setting
-	add := func(value settingValue, keys ...string) {
-		for _, key := range keys {
-			all = append(all, setting{"redis." + key, value})
-		}
-	}
-	add(asTexts(nil), "addrs", "tls.rootcas")
-	add(asText(nil), "addr", "username", "clientname", "sentinelusername", "mastername", "identitysuffix",
-		"tls.certificate", "tls.key")
-	add(asSecret(nil), "password", "sentinelpassword")
-	add(asInt(nil, math.MinInt), "db", "protocol", "maxretries", "poolsize", "minidleconns", "maxidleconns",
-		"maxactiveconns", "maxredirects", "pool.maxidle", "pool.maxactive")
-	add(asDuration(nil), "minretrybackoff", "maxretrybackoff", "dialtimeout", "readtimeout", "writetimeout",
-		"pooltimeout", "connmaxidletime", "connmaxlifetime", "pool.idletimeout")
-	add(asBool(nil), "contexttimeoutenabled", "poolfifo", "readonly", "routebylatency", "routerandomly",
-		"disableidentity", "unstableresp3", "tls.enabled")
-	return all
 }

@@ -16,8 +16,6 @@ func refusals() []refusal {
 	return []refusal{
 		{key: "proxy.remoteurl", what: "a pull-through cache is"},
 		{key: "notifications.endpoints", what: "event notifications are", instead: "set disabled: true"},
-		{key: "redis.addrs", what: "Redis is"},
-		{key: "redis.addr", what: "Redis is"},
 		{key: "middleware.registry", what: "middleware is", instead: "set disabled: true"},
 		{key: "middleware.repository", what: "middleware is", instead: "set disabled: true"},
 		{key: "middleware.storage", what: "middleware is", instead: "set disabled: true"},

@@ -12,6 +12,9 @@ import (
 // them, and removes the sections that nobody wrote.
 func (l *configLoader) finish(environ []string) {
 	l.finishVersion()
+	if !l.config.Redis.configured() {
+		l.config.Redis = nil
+	}
 	l.finishHTTP()
 	l.finishTLS()
 	l.finishStorage()
@@ -113,7 +116,9 @@ func (l *configLoader) finishStorage() {
 	switch c.Cache.BlobDescriptor {
 	case "", "inmemory":
 	case "redis":
-		l.failAt(cache, "%s", refusal{what: "a cache in Redis is", instead: "use inmemory"})
+		if l.config.Redis == nil {
+			l.warnAt(cache, "there is no redis section, so there is no Redis; set redis.addrs (REGISTRY_REDIS_ADDRS)")
+		}
 	default:
 		l.warnAt(cache, "%s is no cache, so there is none, as in distribution; use inmemory", quoteValue(c.Cache.BlobDescriptor))
 		c.Cache.BlobDescriptor = ""

@@ -40,6 +40,7 @@ func defaultConfig() *Config {
 		Tags:       TagsConfig{MaxTags: 1000},
 		Health:     HealthConfig{StorageDriver: StorageHealthConfig{Interval: 10 * time.Second}},
 		Validation: ValidationConfig{Indexes: IndexesConfig{Platforms: "all"}},
+		Redis:      &RedisConfig{},
 	}
 }
 
@@ -58,6 +59,7 @@ func (c *Config) settings() []setting {
 	all = append(all, c.HTTP.settings()...)
 	all = append(all, c.Storage.settings()...)
 	all = append(all, c.Auth.settings()...)
+	all = append(all, c.Redis.settings()...)
 	return append(all, []setting{
 		{"admin.username", asText(&c.Admin.Username)},
 		{"admin.password", asSecret(&c.Admin.Password)},

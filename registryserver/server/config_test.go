@@ -210,8 +210,14 @@ func TestConfigKeys(t *testing.T) {
 		// Parsed, and without anything active in them neither refused nor in force.
 		{set: "log.hooks=[{disabled: true, type: mail, levels: [panic], options: {smtp: {addr: a, username: u, password: p, insecure: true}, from: f, to: [t]}}]"},
 		{set: "notifications={events: {includereferences: true}, endpoints: [{name: n, disabled: true, url: 'http://x', headers: {Authorization: [Bearer x]}, timeout: 1s, threshold: 10, backoff: 1s, ignore: {actions: [pull]}}]}"},
-		{set: "redis={dialtimeout: 10ms, pool: {maxidle: 16, maxactive: 64, idletimeout: 300s}}"},
-		{set: "redis={password: x, db: 0, maxidleconns: 16, poolsize: 64, connmaxidletime: 300s, tls: {certificate: /c, key: /k, rootcas: [/ca], enabled: false}}"},
+		{set: "redis={dialtimeout: 10ms, pool: {maxidle: 16}}"},
+		{set: "redis={addr: 'r:6379', password: x, db: 1, dialtimeout: 10ms, pool: {maxidle: 16, maxactive: 64, idletimeout: 300s}}", want: func(c *Config) {
+			c.Redis = &RedisConfig{Addr: "r:6379", Password: "x", DB: 1, DialTimeout: 10 * time.Millisecond, PoolMaxIdle: 16, PoolMaxActive: 64, PoolIdleTimeout: 5 * time.Minute}
+		}},
+		{set: "redis={addrs: ['r:6379', 's:6379'], username: u, maxidleconns: 16, connmaxidletime: 300s, tls: {certificate: /c, key: /k, rootcas: [/ca], enabled: true}}", want: func(c *Config) {
+			c.Redis = &RedisConfig{Addrs: []string{"r:6379", "s:6379"}, Username: "u", MaxIdleConns: 16, ConnMaxIdleTime: 5 * time.Minute,
+				TLS: RedisTLSConfig{Enabled: true, Certificate: "/c", Key: "/k", RootCAs: []string{"/ca"}}}
+		}},
 		{set: "proxy={username: u, password: p, ttl: 168h, exec: {command: c, lifetime: 1h}, cachewritetimeout: 5m}"},
 		{set: "middleware.storage=[{name: cloudfront, disabled: true, options: {baseurl: x, anything: [1]}}]"},
 		{set: "policy.repository.classes=[]"},

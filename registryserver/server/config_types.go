@@ -22,6 +22,7 @@ type Config struct {
 	Tags       TagsConfig
 	Health     HealthConfig
 	Validation ValidationConfig
+	Redis      *RedisConfig // nil: there is none
 }
 
 // LogConfig says what is logged, and how.

@@ -19,6 +19,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/certificates"
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
 	"github.com/registrykit/terraform-provider-registry/registryserver/ociapi"
+	"github.com/registrykit/terraform-provider-registry/registryserver/rediscache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage/fsstore"
 )
@@ -37,6 +38,7 @@ type Server struct {
 	// installed are the certificates of the admin API; they are kept also where
 	// there is no TLS yet.
 	installed *certificates.Store
+	redis     *rediscache.Cache             // nil: there is none
 	tasks     []func(context.Context) error // what runs beside the listeners
 	closers   []func() error
 
@@ -74,6 +76,9 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.openRedis(keys); err != nil {
+		return nil, err
+	}
 	users, err := s.users(ctx, records)
 	if err != nil {
 		return nil, err
@@ -81,8 +86,9 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	if err := s.openTLS(ctx, records); err != nil {
 		return nil, err
 	}
-	images := registry.New(blobs, records, registryOptions(c, s.log))
+	images := registry.New(blobs, records, s.sharing(registryOptions(c, s.log)))
 	s.tasks = append(s.tasks, images.Watch)
+	s.followRedis(users, images)
 	s.sweepUploads(blobs)
 	admin, err := adminapi.New(adminapi.Config{
 		Gate: s.gate, Directory: users, Registry: images, Certificates: s.installed, Log: s.log,

@@ -37,7 +37,7 @@ func (s *Server) newKeyring(current string) (*auth.Keyring, error) {
 // users opens the directory of users, makes the configured admin, and sets the
 // gate.
 func (s *Server) users(ctx context.Context, records storage.Records) (*auth.Directory, error) {
-	directory, err := auth.OpenDirectory(ctx, auth.DirectoryConfig{Records: records, Log: s.log})
+	directory, err := auth.OpenDirectory(ctx, auth.DirectoryConfig{Records: records, Log: s.log, Changed: s.announce(changedUsers)})
 	if err != nil {
 		return nil, err
 	}
