@@ -24,7 +24,8 @@ const usage = `registryserver is a private OCI and Docker registry.
 
 Usage:
   registryserver serve [config.yml]    run the registry
-  registryserver config [config.yml]   check the configuration and print it, secrets masked
+  registryserver config [config.yml]   check the configuration and print it, secrets masked;
+                                       --check-storage tries every access to the storage instead
   registryserver fsck [config.yml]     check the storage; --repair mends it, --json is for programs
   registryserver client-setup HOST     print what each client needs to trust a private CA and to log in
   registryserver version               print the version
@@ -52,6 +53,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && args[0] == "fsck" {
 		return fsck(ctx, args[1:], stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "config" {
+		return config(ctx, args[1:], stdout, stderr)
+	}
 	if len(args) > 0 && args[0] == "client-setup" {
 		return clientSetup(args[1:], stdout, stderr)
 	}
@@ -69,8 +73,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	switch command {
 	case "serve":
 		return serve(ctx, file, stderr)
-	case "config":
-		return printConfig(file, stdout, stderr)
 	case "version", "--version", "-v":
 		fmt.Fprintln(stdout, "registryserver", buildVersion())
 		return nil
@@ -117,22 +119,6 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 		return err
 	}
 	return s.Run(ctx)
-}
-
-func printConfig(file string, stdout, stderr io.Writer) error {
-	config, warnings, err := load(file)
-	for _, w := range warnings {
-		fmt.Fprintln(stderr, "warning:", w)
-	}
-	if err != nil {
-		return err
-	}
-	masked, err := config.Masked()
-	if err != nil {
-		return err
-	}
-	_, err = stdout.Write(masked)
-	return err
 }
 
 // buildVersion is the version of the release, or of the module that was built.

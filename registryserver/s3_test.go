@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +119,33 @@ func TestS3(t *testing.T) {
 	out, err = exec.CommandContext(ctx, buildServer(t), "config", file).CombinedOutput()
 	if err != nil || strings.Contains(string(out), "test-secret") || !strings.Contains(string(out), "bucket: "+s3Bucket) {
 		t.Errorf("config: %v\n%s", err, out)
+	}
+}
+
+// TestCheckStorage: what is wrong with the storage is one line, and the exit code.
+func TestCheckStorage(t *testing.T) {
+	t.Parallel()
+	bucket := startS3(t)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name, config, want string
+		ok                 bool
+	}{
+		{"a bucket", bucket.config(), "ok: the bucket " + s3Bucket + " can be used\n", true},
+		{"a missing bucket", strings.Replace(bucket.config(), "bucket: "+s3Bucket, "bucket: other", 1), "there is no such bucket", false},
+		{"a wrong secret", strings.Replace(bucket.config(), "test-secret", "other", 1), "storage.s3.secretkey", false},
+		{"a directory", filesystemConfig(t.TempDir()), "ok: the directory ", true},
+		{"no directory", filesystemConfig(file), "storage.filesystem.rootdirectory: ", false},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		out, err := exec.CommandContext(ctx, buildServer(t), "config", "--check-storage", writeConfig(t, row.config)).CombinedOutput()
+		cancel()
+		if (err == nil) != row.ok || !strings.Contains(string(out), row.want) || strings.Count(string(out), "\n") != 1 {
+			t.Errorf("%s: %v\n%swant one line with %q", row.name, err, out, row.want)
+		}
 	}
 }
 

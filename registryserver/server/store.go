@@ -15,6 +15,7 @@ import (
 type store interface {
 	Blobs() storage.Blobs
 	Records() storage.Records
+	Check(context.Context) error // tries everything that a server does with it
 	Close() error
 }
 
@@ -51,6 +52,29 @@ func openStore(ctx context.Context, c StorageConfig, log *slog.Logger) (store, e
 		return nil, fmt.Errorf("storage.s3: %w", err)
 	}
 	return s, nil
+}
+
+// CheckStorage tries everything that a server does with the storage of a
+// configuration. Its error is one line, which says what is missing and how to
+// give it.
+func CheckStorage(ctx context.Context, c *Config) error {
+	s, err := openStore(ctx, c.Storage, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Check(ctx); err != nil {
+		return fmt.Errorf("storage.%s: %w", c.Storage.driver(), err)
+	}
+	return nil
+}
+
+// Place says where the images are.
+func (c StorageConfig) Place() string {
+	if c.S3 != nil {
+		return "the bucket " + c.S3.Bucket
+	}
+	return "the directory " + c.Filesystem.RootDirectory
 }
 
 // store is the configuration in the terms of s3store.
