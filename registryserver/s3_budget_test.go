@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage/storagetest"
 )
 
 // s3Proxy stands in front of an S3 server and counts what is asked of it.
@@ -23,7 +25,8 @@ type s3Proxy struct {
 	mu         sync.Mutex
 	requests   []string // that users caused
 	background int
-	delay      time.Duration // added to each
+	actions    map[string]bool // of IAM, on the bucket or below it
+	delay      time.Duration   // added to each
 }
 
 // countS3 puts a proxy in front of a new S3 server.
@@ -34,7 +37,7 @@ func countS3(t testing.TB) *s3Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &s3Proxy{}
+	p := &s3Proxy{actions: map[string]bool{}}
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
@@ -48,6 +51,13 @@ func countS3(t testing.TB) *s3Proxy {
 			p.background++
 		} else {
 			p.requests = append(p.requests, r.Method+" "+r.URL.Path+"?"+r.URL.RawQuery)
+		}
+		onBucket, onObjects := storagetest.S3Actions(r, s3Bucket)
+		for _, action := range onBucket {
+			p.actions[action+" on the bucket"] = true
+		}
+		for _, action := range onObjects {
+			p.actions[action+" on its objects"] = true
 		}
 		delay := p.delay
 		p.mu.Unlock()

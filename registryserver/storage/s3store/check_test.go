@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage/s3store"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage/storagetest"
 )
 
 // check opens a store and tries everything.
@@ -101,44 +103,16 @@ func TestDenied(t *testing.T) {
 				on = "arn:aws:s3:::" + bucket + ":"
 			}
 			answer(t, &conf, func(w http.ResponseWriter, r *http.Request) bool {
-				for _, needed := range actionsOf(r) {
-					if needed == action {
-						answerXML(w, http.StatusForbidden, "AccessDenied", "Access Denied")
-						return true
-					}
+				onBucket, onObjects := storagetest.S3Actions(r, bucket)
+				if !slices.Contains(onBucket, action) && !slices.Contains(onObjects, action) {
+					return false
 				}
-				return false
+				answerXML(w, http.StatusForbidden, "AccessDenied", "Access Denied")
+				return true
 			})
 			expectLine(t, check(t, conf), action+" is denied on "+on, "add it to the policy", "storage.s3.accesskey")
 		})
 	}
-}
-
-// actionsOf are the actions of IAM that a request needs.
-func actionsOf(r *http.Request) []string {
-	query := r.URL.Query()
-	onBucket := strings.Trim(r.URL.Path, "/") == bucket
-	var needed []string
-	switch {
-	case onBucket && r.Method == http.MethodGet && query.Has("uploads"):
-		return []string{"s3:ListBucketMultipartUploads"}
-	case onBucket:
-		return []string{"s3:ListBucket"}
-	case r.Method == http.MethodGet && query.Has("uploadId"):
-		return []string{"s3:ListMultipartUploadParts"}
-	case r.Method == http.MethodGet, r.Method == http.MethodHead:
-		return []string{"s3:GetObject"}
-	case r.Method == http.MethodDelete && query.Has("uploadId"):
-		return []string{"s3:AbortMultipartUpload"}
-	case r.Method == http.MethodDelete:
-		needed = []string{"s3:DeleteObject"}
-	default:
-		needed = []string{"s3:PutObject"}
-	}
-	if r.Header.Get("If-Match") != "" || r.Header.Get("X-Amz-Copy-Source") != "" {
-		needed = append(needed, "s3:GetObject")
-	}
-	return needed
 }
 
 // TestRefused: other ways in which a server can refuse.
