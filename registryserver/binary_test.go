@@ -129,7 +129,7 @@ func startRegistry(tb testing.TB, binary, config string, env ...string) *process
 		p := &process{Host: freeAddress(tb), exited: make(chan struct{})}
 		p.URL = "http://" + p.Host
 		p.cmd = exec.Command(binary, "serve", file)
-		p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "REGISTRY_") })
+		p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "REGISTRY_") || strings.HasPrefix(v, "AWS_") })
 		p.cmd.Env = append(p.cmd.Env, append(env, "REGISTRY_HTTP_ADDR="+p.Host, "OTEL_TRACES_EXPORTER=none")...)
 		p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 		if err := p.cmd.Start(); err != nil {

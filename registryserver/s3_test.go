@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -151,25 +152,36 @@ func TestCheckStorage(t *testing.T) {
 
 // TestS3Interchange: a bucket, like a directory, belongs to no program.
 func TestS3Interchange(t *testing.T) {
-	t.Parallel()
-	distribution := tool(t, "distribution")
-	for _, turn := range []struct {
-		name string
-		ours bool // writes
-	}{{"from ours to distribution 3", true}, {"from distribution 3 to ours", false}} {
-		t.Run(turn.name, func(t *testing.T) {
-			bucket, shelf := startS3(t), newShelf(t)
-			ours := func() *process { return startServer(t, bucket.config()) }
-			theirs := func() *process { return startRegistry(t, distribution, bucket.config()) }
-			first, second := theirs, ours
-			if turn.ours {
-				first, second = ours, theirs
+	for _, theirs := range predecessors {
+		t.Run(theirs.name, func(t *testing.T) {
+			t.Parallel()
+			binary := tool(t, theirs.tool)
+			for _, turn := range []struct {
+				name string
+				ours bool // writes
+			}{{"from ours to theirs", true}, {"from theirs to ours", false}} {
+				t.Run(turn.name, func(t *testing.T) {
+					bucket, shelf := startS3(t), newShelf(t)
+					ours := func() *process { return startServer(t, bucket.config()) }
+					other := func() *process { return startRegistry(t, binary, bucket.config()) }
+					first, second := other, ours
+					if turn.ours {
+						first, second = ours, other
+					}
+					large := bytes.Repeat([]byte("parts of"), 12<<20/8)
+					writer := first()
+					pushShelf(t, writer, shelf)
+					patchBlob(t, writer, "app", large)
+					reader := second()
+					for _, p := range []*process{reader, writer} {
+						checkShelf(t, p, shelf)
+						resp, body := do(t, http.MethodGet, p.URL+"/v2/app/blobs/"+sha256Digest(large), nil)
+						if resp.StatusCode != http.StatusOK || !bytes.Equal(body, large) {
+							t.Errorf("%s: %d bytes that came in parts: %s and %d", p.cmd.Path, len(large), resp.Status, len(body))
+						}
+					}
+				})
 			}
-			writer := first()
-			pushShelf(t, writer, shelf)
-			reader := second()
-			checkShelf(t, reader, shelf)
-			checkShelf(t, writer, shelf)
 		})
 	}
 }
