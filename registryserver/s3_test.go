@@ -100,6 +100,27 @@ func TestS3Redirect(t *testing.T) {
 	}
 }
 
+// TestS3RedirectEndpoint: clients are sent to the name by which they know the
+// bucket. The style of paths is what it is where there is an endpoint.
+func TestS3RedirectEndpoint(t *testing.T) {
+	t.Parallel()
+	bucket := countS3(t)
+	public := strings.Replace(bucket.url, "127.0.0.1", "localhost", 1)
+	config := strings.Replace(bucket.config(), "disable: true", "disable: false", 1)
+	config = strings.Replace(config, "forcepathstyle: true", fmt.Sprintf("redirectendpoint: %q", public), 1)
+	server := startServer(t, config)
+	content := []byte("what a layer is made of")
+	pushBlob(t, server, "team/app", sha256Digest(content), content)
+	path := server.URL + "/v2/team/app/blobs/" + sha256Digest(content)
+	location := sendOnce(t, http.MethodGet, path).Header.Get("Location")
+	if !strings.HasPrefix(location, public+"/"+s3Bucket+"/some/place/docker/") {
+		t.Errorf("GET leads to %s", location)
+	}
+	if resp, body := do(t, http.MethodGet, path, nil); resp.StatusCode != http.StatusOK || string(body) != string(content) || resp.Request.URL.Hostname() != "localhost" {
+		t.Errorf("GET: %s from %s\n%s", resp.Status, resp.Request.URL, body)
+	}
+}
+
 // TestS3 pushes to one server and pulls from another, on one bucket.
 func TestS3(t *testing.T) {
 	t.Parallel()

@@ -151,13 +151,20 @@ func (l *configLoader) finishS3(c *StorageConfig) {
 	if !c.S3.V4Auth {
 		l.failAt(key+".v4auth", "signatures of version 2 are not supported, nor by AWS any more; remove it")
 	}
-	if at, ok := l.root.lookup(key + ".redirectendpoint"); ok {
-		l.warn(key+".redirectendpoint", at, "has no effect: blobs are served by the registry itself")
+	if e := c.S3.RedirectEndpoint; e != "" && !bareURL(e) {
+		l.failAt(key+".redirectendpoint", "%s is not allowed; use http:// or https:// and a host, without a path, such as https://images.example.com", quoteValue(e))
 	}
 	if c.S3.Encrypt || c.S3.KeyID == "" {
 		return
 	}
 	l.warnAt(key+".keyid", "has no effect without encrypt: true, as in distribution")
+}
+
+// bareURL reports whether s is a URL of a host and nothing more.
+func bareURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil &&
+		strings.Trim(u.Path, "/") == "" && u.RawQuery == "" && u.Fragment == ""
 }
 
 // minThreads is the least number of file operations at a time that distribution allows.

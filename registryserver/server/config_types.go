@@ -117,9 +117,10 @@ type S3Config struct {
 	AccessKey, SecretKey, SessionToken Secret // "": the AWS SDK finds some
 
 	Bucket, Region, RegionEndpoint string
+	RedirectEndpoint               string // of the URLs for clients, if they know the bucket by another name
 	RootDirectory                  string // before every key
-	ForcePathStyle                 bool
-	Secure                         bool // https where RegionEndpoint does not say
+	ForcePathStyle                 *bool  // nil: where there is a RegionEndpoint
+	Secure                         bool   // https where RegionEndpoint does not say
 	SkipVerify                     bool
 	V4Auth                         bool // never false
 	UseDualStack                   bool

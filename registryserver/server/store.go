@@ -77,6 +77,15 @@ func (c StorageConfig) Place() string {
 	return "the directory " + c.Filesystem.RootDirectory
 }
 
+// pathStyle: distribution 2.8 has the path style wherever there is an endpoint,
+// distribution 3 only where it is asked for. What is written counts.
+func (c *S3Config) pathStyle() bool {
+	if c.ForcePathStyle != nil {
+		return *c.ForcePathStyle
+	}
+	return c.RegionEndpoint != ""
+}
+
 // store is the configuration in the terms of s3store.
 func (c *S3Config) store(log *slog.Logger) s3store.Config {
 	if c.LogLevel == "" || strings.EqualFold(c.LogLevel, "off") {
@@ -85,7 +94,7 @@ func (c *S3Config) store(log *slog.Logger) s3store.Config {
 	return s3store.Config{
 		Bucket: c.Bucket, Region: c.Region, RootDirectory: c.RootDirectory,
 		AccessKey: string(c.AccessKey), SecretKey: string(c.SecretKey), SessionToken: string(c.SessionToken),
-		RegionEndpoint: c.RegionEndpoint, ForcePathStyle: c.ForcePathStyle, Insecure: !c.Secure, SkipVerify: c.SkipVerify,
+		RegionEndpoint: c.RegionEndpoint, RedirectEndpoint: c.RedirectEndpoint, ForcePathStyle: c.pathStyle(), Insecure: !c.Secure, SkipVerify: c.SkipVerify,
 		DualStack: c.UseDualStack, FIPS: c.UseFIPSEndpoint, Accelerate: c.Accelerate,
 		Encrypt: c.Encrypt, KeyID: c.KeyID, StorageClass: c.StorageClass, ObjectACL: c.ObjectACL, UserAgent: c.UserAgent,
 		ChunkSize: int64(c.ChunkSize), CopyThreshold: int64(c.MultipartCopyThresholdSize),

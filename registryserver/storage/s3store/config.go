@@ -22,11 +22,16 @@ type Config struct {
 
 	RegionEndpoint string // of a server that is not AWS: a URL, or host:port
 	ForcePathStyle bool
-	Insecure       bool // http, where RegionEndpoint does not say
-	SkipVerify     bool // accept any certificate
-	DualStack      bool
-	FIPS           bool
-	Accelerate     bool
+
+	// RedirectEndpoint is the scheme and host of the URLs that are signed for
+	// clients, where they know the bucket by another name.
+	RedirectEndpoint string
+
+	Insecure   bool // http, where RegionEndpoint does not say
+	SkipVerify bool // accept any certificate
+	DualStack  bool
+	FIPS       bool
+	Accelerate bool
 
 	Encrypt      bool   // at rest, by the bucket's key
 	KeyID        string // or by this key of KMS, if Encrypt

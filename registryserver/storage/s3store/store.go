@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,12 +31,13 @@ const rememberedEnds = 4096
 
 // Store is a bucket with both halves of a store: Blobs and Records.
 type Store struct {
-	api    *s3.Client
-	config Config
-	bucket *string
-	prefix string // "" or "…/"
-	memory *budget
-	ended  *lru.Cache[string, struct{}] // ids of uploads
+	api      *s3.Client
+	config   Config
+	bucket   *string
+	prefix   string // "" or "…/"
+	memory   *budget
+	redirect *url.URL                     // of the URLs for clients; nil: the bucket's own
+	ended    *lru.Cache[string, struct{}] // ids of uploads
 }
 
 // New opens the store in a bucket. It tries whether the bucket is there, may be
@@ -53,6 +55,9 @@ func New(ctx context.Context, c Config) (*Store, error) {
 	s := &Store{api: api, config: c, bucket: aws.String(c.Bucket), memory: newBudget(c.Memory)}
 	if root := strings.Trim(c.RootDirectory, "/"); root != "" {
 		s.prefix = root + "/"
+	}
+	if s.redirect, err = parseRedirect(c.RedirectEndpoint); err != nil {
+		return nil, err
 	}
 	if s.ended, err = lru.New[string, struct{}](rememberedEnds); err != nil {
 		return nil, err
