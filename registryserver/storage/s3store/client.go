@@ -47,6 +47,8 @@ func newClient(ctx context.Context, c Config) (*s3.Client, error) {
 	}
 	if c.Log != nil {
 		options = append(options, awsconfig.WithLogger(sdkLog{c.Log}), awsconfig.WithClientLogMode(aws.LogRetries))
+	} else {
+		options = append(options, awsconfig.WithLogger(logging.Nop{})) // by default it writes warnings to standard error
 	}
 	stack := []func(*smithyStack) error{markBackground}
 	if c.UserAgent != "" {

@@ -61,12 +61,12 @@ func (c Config) misdirected(err error) string {
 		return "its certificate cannot be verified: name the certificates of its CA in AWS_CA_BUNDLE or SSL_CERT_FILE, or correct " + settingEndpoint
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return fmt.Sprintf("%s does not speak https: write http:// before it in %s", c.RegionEndpoint, settingEndpoint)
-	case isDNS, isNetwork:
-		return "its server cannot be reached: correct " + settingEndpoint + " or the network"
 	case status(err) == http.StatusMovedPermanently:
 		return fmt.Sprintf("it is not in the region %s: correct %s", c.Region, settingRegion)
 	case status(err) != 0 && c.RegionEndpoint != "" && !fromS3(err):
 		return fmt.Sprintf("what answers at %s is no S3 server: correct %s", c.RegionEndpoint, settingEndpoint)
+	case isDNS, isNetwork:
+		return "its server cannot be reached: correct " + settingEndpoint + " or the network"
 	case status(err) == 0 && code(err) == "":
 		return "if there are no credentials: set " + settingKeys + ", or give the machine a role"
 	}
