@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
@@ -34,14 +35,24 @@ type Store struct {
 }
 
 // Test holds a store to the contract of package storage. open returns a new,
-// empty store each time.
-func Test(t *testing.T, open func(t testing.TB) Store) {
-	t.Run("Blobs", func(t *testing.T) { testBlobs(t, open) })
-	t.Run("Uploads", func(t *testing.T) { testUploads(t, open) })
-	t.Run("ForkedUploads", func(t *testing.T) { testForks(t, open) })
-	t.Run("Records", func(t *testing.T) { testRecords(t, open) })
-	t.Run("Listings", func(t *testing.T) { testListings(t, open) })
-	t.Run("Concurrency", func(t *testing.T) { testConcurrency(t, open) })
+// empty store each time. With names of parts, those alone are run: for stores
+// that are too slow for the others.
+func Test(t *testing.T, open func(t testing.TB) Store, parts ...string) {
+	for _, part := range []struct {
+		name string
+		test func(*testing.T, func(testing.TB) Store)
+	}{
+		{"Blobs", testBlobs},
+		{"Uploads", testUploads},
+		{"ForkedUploads", testForks},
+		{"Records", testRecords},
+		{"Listings", testListings},
+		{"Concurrency", testConcurrency},
+	} {
+		if len(parts) == 0 || slices.Contains(parts, part.name) {
+			t.Run(part.name, func(t *testing.T) { part.test(t, open) })
+		}
+	}
 }
 
 // each runs every case on a store of its own.
