@@ -218,6 +218,13 @@ func TestExpected(t *testing.T) {
 	absent("a digest that was not expected", oci.FromBytes(all[:11<<20]), 0)
 	part() // and the server is killed
 	absent("the server was killed", right, 1)
+	// Its last part may still have been on its way: S3 asks to give up such an
+	// upload again.
+	for deadline := time.Now().Add(20 * time.Second); unfinished() > 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("what a killed server left is never gone")
+		}
+	}
 
 	must(t, atOnce(t, s.Blobs, all, right))
 	must(t, atOnce(t, s.Blobs, all, right))
