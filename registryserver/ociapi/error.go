@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -62,7 +63,14 @@ func flatten(err error) []wireError {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []wireError
 		for _, e := range joined.Unwrap() {
-			all = append(all, flatten(e)...)
+			for _, w := range flatten(e) {
+				said := func(other wireError) bool {
+					return w.Detail == nil && w.Code == other.Code && w.Message == other.Message
+				}
+				if !slices.ContainsFunc(all, said) {
+					all = append(all, w)
+				}
+			}
 		}
 		return all
 	}
@@ -135,9 +143,10 @@ func (a *API) log(r *http.Request, level slog.Level, message string, err error) 
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 }
 
-// storageRetry is Retry-After, in seconds, while the storage is full or
-// read-only. It takes an operator, so a client need not hurry; one that waits
-// this long for each of its tries should still tell its user soon.
+// storageRetry is Retry-After, in seconds, while the storage is full, read-only
+// or not to be reached, which was tried for as long already. A client need not
+// hurry; one that waits this long for each of its tries should still tell its
+// user soon.
 const storageRetry = "10"
 
 // retryAfter is how many seconds a client should wait before it tries again.

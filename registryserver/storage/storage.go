@@ -32,8 +32,13 @@ var (
 	// ErrUploadBusy: another request is writing to the upload.
 	ErrUploadBusy = errors.New("upload is being written by another request")
 	// ErrUnavailable: the store takes no writes now, because it is full or
-	// read-only. Every method that writes may return it, made by Unavailable.
-	ErrUnavailable = errors.New("the store takes no writes")
+	// read-only, or nothing at all: see ErrUnreachable. Every method that writes
+	// may return it, made by Unavailable.
+	ErrUnavailable = errors.New("the store is not available")
+	// ErrUnreachable is an ErrUnavailable: the store, or the way to it, does not
+	// work now, or has too much to do. What was asked of it may or may not have
+	// been done, or be done later. Every method may return it, made by Unreachable.
+	ErrUnreachable = fmt.Errorf("%w: it cannot be reached", ErrUnavailable)
 	// ErrBusy: the store has too much to do. The same may succeed later.
 	ErrBusy = errors.New("the store is busy")
 )
@@ -46,6 +51,16 @@ func Unavailable(cause error) error {
 		Code:    oci.CodeUnavailable,
 		Message: "the registry's storage is full or read-only, so it takes no pushes and no other changes; the operator of the registry has to act, then try again",
 		Err:     fmt.Errorf("%w: %w", ErrUnavailable, cause),
+	}
+}
+
+// Unreachable returns the ErrUnreachable that cause, which only the log shows,
+// makes of an operation. As Unavailable, it is an *oci.Error.
+func Unreachable(cause error) error {
+	return &oci.Error{
+		Code:    oci.CodeUnavailable,
+		Message: "the registry cannot reach its storage now; try again",
+		Err:     fmt.Errorf("%w: %w", ErrUnreachable, cause),
 	}
 }
 

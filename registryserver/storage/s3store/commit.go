@@ -33,7 +33,12 @@ func (u *upload) Commit(ctx context.Context, want oci.Digest) (storage.BlobInfo,
 	case errors.Is(err, storage.ErrDigestMismatch):
 		return storage.BlobInfo{}, errors.Join(err, u.Abort(ctx))
 	}
-	return storage.BlobInfo{}, errors.Join(fmt.Errorf("commit upload: %w", notCancelled(ctx, err)), u.Close())
+	err = fmt.Errorf("commit upload: %w", notCancelled(ctx, err))
+	if errors.Is(err, storage.ErrUnreachable) {
+		u.abandon() // the client has waited long enough
+		return storage.BlobInfo{}, err
+	}
+	return storage.BlobInfo{}, errors.Join(err, u.Close())
 }
 
 func (u *upload) commit(ctx context.Context, want oci.Digest) (storage.BlobInfo, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 )
 
 // Config says which bucket to use, and how. Its zero values are defaults; a
@@ -49,6 +50,10 @@ type Config struct {
 	// Memory bounds the buffers of all uploads together; the default is 192 MiB.
 	Memory int64
 
+	// Patience is how long an operation may take with all that is tried again,
+	// beside the time that its bytes take; the default is 20 s.
+	Patience time.Duration
+
 	// Log gets what the SDK says about requests; nil for nothing.
 	Log *slog.Logger
 }
@@ -76,6 +81,9 @@ func (c Config) withDefaults() Config {
 	def(&c.Memory, 192<<20)
 	if c.CopyConcurrency == 0 {
 		c.CopyConcurrency = 100
+	}
+	if c.Patience == 0 {
+		c.Patience = operationTime
 	}
 	c.Memory = max(c.Memory, 2*c.ChunkSize+2*blockSize)
 	c.CopyThreshold = min(c.CopyThreshold, maxCopySize)

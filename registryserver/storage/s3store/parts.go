@@ -36,6 +36,7 @@ func (u *upload) send() error {
 		return fmt.Errorf("the upload has more than %d parts: raise storage.s3.chunksize", maxParts)
 	}
 	if err := u.multipart(); err != nil {
+		u.lost = errors.Is(err, storage.ErrUnreachable)
 		u.revert()
 		return err
 	}
@@ -114,6 +115,7 @@ func (u *upload) settle() error {
 	<-p.done
 	u.sent = nil
 	if p.err != nil {
+		u.lost = errors.Is(p.err, storage.ErrUnreachable)
 		u.revert()
 		return p.err
 	}

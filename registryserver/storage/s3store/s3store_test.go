@@ -46,15 +46,8 @@ func (c *counter) failing(fail func(r *http.Request) bool) {
 // count puts a counter in front of the server.
 func count(t testing.TB, conf *s3store.Config) *counter {
 	t.Helper()
-	target, err := url.Parse(conf.RegionEndpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := &counter{}
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
-		r.Out.Host = r.In.Host // which is signed
-	}}
+	proxy := forward(t, conf.RegionEndpoint)
 	conf.RegionEndpoint = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
 		c.requests = append(c.requests, r.Method+" "+strings.TrimPrefix(r.URL.Path, "/"+bucket+conf.RootDirectory+"/")+"?"+r.URL.RawQuery)
@@ -67,6 +60,19 @@ func count(t testing.TB, conf *s3store.Config) *counter {
 		proxy.ServeHTTP(w, r)
 	}))
 	return c
+}
+
+// forward passes requests on to the S3 server.
+func forward(t testing.TB, endpoint string) http.Handler {
+	t.Helper()
+	target, err := url.Parse(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
+		r.Out.Host = r.In.Host // which is signed
+	}}
 }
 
 func content(seed uint64, size int) []byte {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -65,6 +66,11 @@ func New(ctx context.Context, c Config) (*Store, error) {
 	if err := s.probe(ctx); err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", c.Bucket, explain(c, err))
 	}
+	// From here on somebody waits for an answer.
+	s.api = s3.New(api.Options(), func(o *s3.Options) {
+		o.Retryer = retryer()
+		o.APIOptions = append(slices.Clone(o.APIOptions), c.limitPatience)
+	})
 	return s, nil
 }
 

@@ -48,6 +48,7 @@ type upload struct {
 	parts    []types.CompletedPart // those of good
 	checked  int64                 // how much of it the last checkpoint has
 
+	lost  bool // S3 could not be reached: nothing more is asked of it
 	letGo bool
 	state []byte // set by Close
 }
@@ -221,18 +222,39 @@ func (u *upload) Close() error {
 	}
 	err := u.settle()
 	switch {
+	case u.lost:
+		u.abandon()
 	case !u.target.IsZero(): // it was to be committed
 		u.abortMultipart(u.ctx)
 		u.good = state{id: u.good.id}
 	case err == nil && u.offset > u.good.offset:
 		err = u.store()
 	}
-	u.revert()
-	u.letGo, u.state = true, u.good.encode()
+	if !u.letGo {
+		u.revert()
+		u.letGo, u.state = true, u.good.encode()
+	}
 	if err != nil {
 		return fmt.Errorf("store an upload: %w", err)
 	}
 	return nil
+}
+
+// abandon lets go without a request: of what is in memory, and of parts that
+// nobody can go on with. Those are swept later.
+func (u *upload) abandon() {
+	if u.letGo {
+		return
+	}
+	if u.sent != nil {
+		<-u.sent.done
+		u.sent = nil
+	}
+	if !u.target.IsZero() {
+		u.good = state{id: u.good.id}
+	}
+	u.revert()
+	u.letGo, u.state = true, u.good.encode()
 }
 
 // store stores the buffer: as a blob if it is all that there is and the first
