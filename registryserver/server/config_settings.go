@@ -87,6 +87,7 @@ func (c *HTTPConfig) settings() []setting {
 		{"http.previoussecrets", asList(&c.PreviousSecrets, asSecret(nil))},
 		{"http.relativeurls", asOptionalBool(&c.RelativeURLs)},
 		{"http.trustedproxies", asList(&c.TrustedProxies, asNetwork())},
+		{"http.drainwait", asDuration(&c.DrainWait)},
 		{"http.draintimeout", asDuration(&c.DrainTimeout)},
 		{"http.timeouts.header", asDuration(&c.Timeouts.Header)},
 		{"http.timeouts.idle", asDuration(&c.Timeouts.Idle)},

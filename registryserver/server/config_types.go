@@ -45,6 +45,7 @@ type HTTPConfig struct {
 	RelativeURLs    *bool          // nil: relative unless Host is set
 	TrustedProxies  []netip.Prefix // whose X-Forwarded-For and X-Forwarded-Proto count
 	MaxConnections  int            // at a time; 0 is no limit
+	DrainWait       time.Duration  // not ready, but still serving, before connections are refused
 	DrainTimeout    time.Duration
 	Timeouts        TimeoutsConfig
 	TLS             *TLSConfig // nil: plain HTTP

@@ -57,8 +57,8 @@ func (s *Server) Listen() error {
 // Addr is where the registry listens. It is known after Listen.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Run serves until ctx ends, then stops taking requests and lets those under
-// way finish, for at most the drain timeout.
+// Run serves until ctx ends and for the drain wait, then stops taking requests
+// and lets those under way finish, for at most the drain timeout.
 func (s *Server) Run(ctx context.Context) error {
 	if s.listener == nil {
 		if err := s.Listen(); err != nil {
@@ -82,6 +82,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 	select {
 	case <-ctx.Done():
+		s.retire(groupCtx)
 	case <-groupCtx.Done(): // a listener failed
 	}
 	s.drain(main)
@@ -90,6 +91,21 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	stop()
 	return errors.Join(group.Wait(), s.Close())
+}
+
+// retire goes on serving for the drain wait while /readyz says no, so that load
+// balancers have turned to others before a connection is refused.
+func (s *Server) retire(failed context.Context) {
+	s.ready.draining.Store(true)
+	wait := s.config.HTTP.DrainWait
+	if wait <= 0 {
+		return
+	}
+	s.log.Info("shutting down; requests are served until load balancers have noticed", "wait", wait)
+	select {
+	case <-failed.Done():
+	case <-time.After(wait):
+	}
 }
 
 // drain lets requests under way finish. New connections are refused at once,

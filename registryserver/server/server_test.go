@@ -30,6 +30,38 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 )
 
+// Ensure that a server that is about to stop says so while it still serves, so
+// that no load balancer sends it a request that it refuses.
+func TestDrainWait(t *testing.T) {
+	s, _ := newTestServer(t, "http: {addr: '127.0.0.1:0', drainwait: 1s}\nauth: none")
+	ctx, stop := context.WithCancel(t.Context())
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	get := func(path string) int {
+		resp, err := http.Get("http://" + s.Addr().String() + path)
+		if err != nil {
+			return 0
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := get("/readyz"); got != http.StatusOK {
+		t.Fatalf("readyz: %d", got)
+	}
+	began := time.Now()
+	stop()
+	waitFor(t, "the server to say that it is not ready", func() bool { return get("/readyz") == http.StatusServiceUnavailable })
+	if got := get("/v2/"); got != http.StatusOK {
+		t.Errorf("a request while it waits: %d", got)
+	}
+	if err := <-ended; err != nil || time.Since(began) < time.Second {
+		t.Errorf("ended after %s: %v", time.Since(began), err)
+	}
+}
+
 // Ensure that SIGTERM's path (the end of Run's context) lets a push that is
 // under way finish, while new connections are refused.
 func TestDrain(t *testing.T) {
