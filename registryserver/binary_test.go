@@ -126,20 +126,7 @@ func startRegistry(tb testing.TB, binary, config string, env ...string) *process
 	file := writeConfig(tb, config)
 	// The port is free when we look and may be taken when the registry does, so another one is tried.
 	for range 3 {
-		p := &process{Host: freeAddress(tb), exited: make(chan struct{})}
-		p.URL = "http://" + p.Host
-		p.cmd = exec.Command(binary, "serve", file)
-		p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "REGISTRY_") || strings.HasPrefix(v, "AWS_") })
-		p.cmd.Env = append(p.cmd.Env, append(env, "REGISTRY_HTTP_ADDR="+p.Host, "OTEL_TRACES_EXPORTER=none")...)
-		p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-		if err := p.cmd.Start(); err != nil {
-			tb.Fatal(err)
-		}
-		go func() {
-			p.err = p.cmd.Wait()
-			close(p.exited)
-		}()
-		tb.Cleanup(func() { p.stop(tb) })
+		p := launch(tb, binary, file, freeAddress(tb), env...)
 		if p.ready(tb) {
 			return p
 		}
@@ -150,6 +137,25 @@ func startRegistry(tb testing.TB, binary, config string, env ...string) *process
 	}
 	tb.Fatal("no free port in three tries")
 	return nil
+}
+
+// launch starts a registry at an address, and does not wait until it is ready.
+func launch(tb testing.TB, binary, file, host string, env ...string) *process {
+	tb.Helper()
+	p := &process{Host: host, URL: "http://" + host, exited: make(chan struct{})}
+	p.cmd = exec.Command(binary, "serve", file)
+	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "REGISTRY_") || strings.HasPrefix(v, "AWS_") })
+	p.cmd.Env = append(p.cmd.Env, append(slices.Clone(env), "REGISTRY_HTTP_ADDR="+p.Host, "OTEL_TRACES_EXPORTER=none")...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	if err := p.cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.exited)
+	}()
+	tb.Cleanup(func() { p.stop(tb) })
+	return p
 }
 
 func writeConfig(tb testing.TB, config string) string {
