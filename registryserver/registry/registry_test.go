@@ -454,6 +454,23 @@ func TestStalledTagWrite(t *testing.T) {
 	}
 }
 
+// Ensure that a tag write whose first try was done, though its answer was lost,
+// is finished: its history is there.
+func TestRepeatedTagWrite(t *testing.T) {
+	s := storagetest.NewMemory()
+	config := pushBlob(t, newRegistry(s), app, oci.SHA256, "{}")
+	image := imageOf(config, "")
+	key := "docker/registry/v2/repositories/" + app.String() + "/_manifests/tags/latest/current/link"
+	repeating := registry.New(s.Blobs(), &beforePut{Records: s.Records(), suffix: "/tags/latest/current/link", do: func() {
+		_, err := s.Records().Put(t.Context(), key, []byte(oci.FromBytes([]byte(image)).String()), storage.Absent)
+		must(t, err)
+	}}, registry.Options{})
+	put(t, repeating, app, image, "latest")
+	if _, err := repeating.Check(t.Context(), registry.CheckOptions{}, func(f registry.Finding) { t.Errorf("%+v", f) }); err != nil {
+		t.Error(err)
+	}
+}
+
 // beforePut does something else before the first write of a key.
 type beforePut struct {
 	storage.Records

@@ -74,7 +74,12 @@ func (r *Registry) putTag(ctx context.Context, repo oci.Repository, tag oci.Tag,
 	}
 	_, err := r.records.Put(ctx, tagCurrent(repo, tag), []byte(d.String()), was.Version)
 	if errors.Is(err, storage.ErrConflict) {
-		return nil
+		// It may be our own write, done by a try whose answer was lost.
+		var now storage.Record
+		now, err = r.records.Get(ctx, tagCurrent(repo, tag))
+		if errors.Is(err, storage.ErrNotFound) || err == nil && string(now.Value) != d.String() {
+			return nil
+		}
 	}
 	if err != nil {
 		return err
