@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -99,6 +100,11 @@ func clusterRestarts(t *testing.T, c *cluster, steps ...[]string) {
 		}
 	}
 	stop()
+	for _, s := range c.servers {
+		if strings.Contains(s.output.String(), "REGISTRY_HTTP_SECRET") {
+			t.Error("a server warns of the secrets")
+		}
+	}
 	if n := c.failed.Load(); n > 0 {
 		t.Errorf("%d requests failed, none should", n)
 	}

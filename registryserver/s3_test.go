@@ -171,6 +171,26 @@ func TestCheckStorage(t *testing.T) {
 	}
 }
 
+// TestS3Secrets: of two servers on one bucket that cannot open what the other
+// seals, the second says so, and which setting it is.
+func TestS3Secrets(t *testing.T) {
+	t.Parallel()
+	bucket := startS3(t)
+	for _, start := range []struct {
+		secret string
+		warns  bool
+	}{{"one", false}, {"one", false}, {"two", true}, {"", true}} {
+		var env []string
+		if start.secret != "" {
+			env = append(env, "REGISTRY_HTTP_SECRET="+start.secret)
+		}
+		p := startServer(t, bucket.config(), env...)
+		if warns := strings.Contains(p.output.String(), "REGISTRY_HTTP_SECRET"); warns != start.warns {
+			t.Errorf("with the secret %q: warns is %t\n%s", start.secret, warns, p.output.tail())
+		}
+	}
+}
+
 // TestS3Interchange: a bucket, like a directory, belongs to no program.
 func TestS3Interchange(t *testing.T) {
 	for _, theirs := range predecessors {

@@ -22,7 +22,22 @@ func (s *Server) keyring(ctx context.Context, records storage.Records) (*auth.Ke
 			return nil, err
 		}
 	}
-	return s.newKeyring(current)
+	keys, err := s.newKeyring(current)
+	if err == nil && s.config.Storage.S3 != nil && !s.config.Storage.ReadOnly {
+		s.compareSecrets(ctx, keys, records)
+	}
+	return keys, err
+}
+
+// compareSecrets warns of a secret that others on the same bucket do not have.
+func (s *Server) compareSecrets(ctx context.Context, keys *auth.Keyring, records storage.Records) {
+	agree, err := keys.CheckShared(ctx, records)
+	switch {
+	case err != nil:
+		s.log.Warn("whether http.secret is that of the other servers on this bucket could not be found out", "error", err)
+	case !agree:
+		s.log.Warn("http.secret (REGISTRY_HTTP_SECRET) is not that of the server that started last on this bucket: pushes that come to both will fail, and neither reads private keys that the other stored. Give all servers the same http.secret, or none; to change it, let each accept the other's with http.previoussecrets first. If all servers were stopped to change it, only pushes that were under way are lost")
+	}
 }
 
 // newKeyring returns the keys of a secret and of the configured previous ones.
