@@ -158,8 +158,6 @@ func fault(err error) error {
 		return &oci.Error{Code: oci.CodeBlobUploadUnknown, Message: "upload unknown: it was finished, cancelled or swept, or never begun; start a new one", Err: err}
 	case errors.Is(err, storage.ErrUploadBusy):
 		return &oci.Error{Code: oci.CodeTooManyRequests, Message: "another request is still writing to this upload; ask for its status and go on from there", Err: err}
-	case errors.Is(err, storage.ErrBusy):
-		return &oci.Error{Code: oci.CodeTooManyRequests, Message: "too many uploads at once; try again later", Err: err}
 	}
 	return err
 }

@@ -39,7 +39,8 @@ var (
 	// work now, or has too much to do. What was asked of it may or may not have
 	// been done, or be done later. Every method may return it, made by Unreachable.
 	ErrUnreachable = fmt.Errorf("%w: it cannot be reached", ErrUnavailable)
-	// ErrBusy: the store has too much to do. The same may succeed later.
+	// ErrBusy: the store has too much to do. The same may succeed later. It is made
+	// by Busy.
 	ErrBusy = errors.New("the store is busy")
 )
 
@@ -52,6 +53,12 @@ func Unavailable(cause error) error {
 		Message: "the registry's storage is full or read-only, so it takes no pushes and no other changes; the operator of the registry has to act, then try again",
 		Err:     fmt.Errorf("%w: %w", ErrUnavailable, cause),
 	}
+}
+
+// Busy returns the ErrBusy that cause, which only the log shows, makes of a write.
+// As Unavailable, it is an *oci.Error.
+func Busy(cause error) error {
+	return &oci.Error{Code: oci.CodeTooManyRequests, Message: "the registry has too many uploads at once; try again later", Err: fmt.Errorf("%w: %w", ErrBusy, cause)}
 }
 
 // Unreachable returns the ErrUnreachable that cause, which only the log shows,

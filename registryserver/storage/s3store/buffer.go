@@ -3,14 +3,11 @@ package s3store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
-
-	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 const (
@@ -30,25 +27,19 @@ type budget struct {
 	free   *semaphore.Weighted
 	blocks sync.Pool // of *[]byte
 	wait   time.Duration
+	idlers idlers
+	// scratch is of *[]byte, what is read from a client before there is room.
+	scratch sync.Pool
 }
+
+// scratchSize is how much is read from a client at once.
+const scratchSize = 64 << 10
 
 func newBudget(size int64) *budget {
-	b := &budget{free: semaphore.NewWeighted(size), wait: memoryWait}
+	b := &budget{free: semaphore.NewWeighted(size), wait: memoryWait, idlers: idlers{since: map[*upload]time.Time{}, taking: map[*upload]chan struct{}{}}}
 	b.blocks.New = func() any { block := make([]byte, blockSize); return &block }
+	b.scratch.New = func() any { p := make([]byte, scratchSize); return &p }
 	return b
-}
-
-// reserve waits for n bytes. storage.ErrBusy.
-func (b *budget) reserve(ctx context.Context, n int64) error {
-	waitCtx, cancel := context.WithTimeout(ctx, b.wait)
-	defer cancel()
-	if err := b.free.Acquire(waitCtx, n); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("%w: there was no memory for its buffer within %s", storage.ErrBusy, b.wait)
-	}
-	return nil
 }
 
 // buffer holds the bytes of one part.

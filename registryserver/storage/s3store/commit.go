@@ -103,8 +103,9 @@ func (u *upload) commitParts(ctx context.Context, info storage.BlobInfo, want oc
 	if err != nil {
 		return fmt.Errorf("complete %d parts: %w", len(u.parts), err)
 	}
-	if !u.target.IsZero() {
-		return nil // it is in its place
+	if !u.target.IsZero() { // it is in its place
+		u.s.clear(ctx, &u.good)
+		return nil
 	}
 	if want.Algorithm() != oci.Canonical {
 		if err := u.s.proveStaged(ctx, &u.good, done.ETag, want); err != nil {
@@ -186,9 +187,7 @@ func (u *upload) Abort(ctx context.Context) error {
 		_, err = u.s.api.PutObject(ctx, u.s.putInput(u.s.key(u.good.endedKey()), nil))
 	}
 	u.abortMultipart(ctx)
-	if u.target.IsZero() {
-		u.s.clear(ctx, &u.good)
-	}
+	u.s.clear(ctx, &u.good)
 	if err != nil {
 		return fmt.Errorf("abort upload: %w", err)
 	}
@@ -219,10 +218,11 @@ func (s *Store) abortMultipart(ctx context.Context, st *state) {
 }
 
 // clear deletes what is staged of an upload, but not the mark of its end. What
-// fails here is swept later. Without extras there is one object at most.
+// fails here is swept later. Without extras there is one object at most, and that
+// is a blob where the parts went to the key of one.
 func (s *Store) clear(ctx context.Context, st *state) {
 	if !st.extras {
-		if st.uploadID != "" {
+		if st.uploadID != "" && st.target.IsZero() {
 			_, _ = s.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: s.bucket, Key: s.key(st.dataKey())})
 		}
 		return

@@ -47,7 +47,7 @@ type Config struct {
 	CopyThreshold, CopyChunkSize int64
 	CopyConcurrency              int
 
-	// Memory bounds the buffers of all uploads together; the default is 192 MiB.
+	// Memory bounds the buffers of all uploads together; the default is 64 MiB.
 	Memory int64
 
 	// Patience is how long an operation may take with all that is tried again,
@@ -78,7 +78,7 @@ func (c Config) withDefaults() Config {
 	def(&c.ChunkSize, 10<<20)
 	def(&c.CopyThreshold, 1<<30)
 	def(&c.CopyChunkSize, 32<<20)
-	def(&c.Memory, 192<<20)
+	def(&c.Memory, 64<<20)
 	if c.CopyConcurrency == 0 {
 		c.CopyConcurrency = 100
 	}

@@ -49,7 +49,16 @@ func (u *upload) loadDirect() error {
 	defer r.Close()
 	size := u.good.offset
 	u.h, u.offset = sha256.New(), 0
-	if _, err := u.fill(r); err != nil {
+	piece := make([]byte, scratchSize)
+	for err == nil {
+		var n int
+		if n, err = r.Read(piece); n > 0 {
+			if err := u.append(piece[:n]); err != nil {
+				return err
+			}
+		}
+	}
+	if err != io.EOF { //nolint:errorlint // readers return it bare
 		return err
 	}
 	if sumOf(u.h) != want || u.offset != size {

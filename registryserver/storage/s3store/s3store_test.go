@@ -330,6 +330,63 @@ func TestFailedPart(t *testing.T) {
 	storagetest.Fsck(t, s.Blobs)
 }
 
+// stall is a client that sends some bytes, and the rest when it is told to.
+type stall struct {
+	first, rest io.Reader
+	goOn        chan struct{}
+}
+
+func (c *stall) Read(p []byte) (int, error) {
+	if n, err := c.first.Read(p); n > 0 || !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	<-c.goOn
+	return c.rest.Read(p)
+}
+
+// TestStalledClients: clients that have stalled, with whatever they hold, do not
+// keep another from pushing, and go on later as if nothing had happened.
+func TestStalledClients(t *testing.T) {
+	conf := config(t)
+	conf.Memory = 1 // as little as there can be
+	s := open(t, conf)
+	goOn := make(chan struct{})
+	var clients sync.WaitGroup
+	cuts := []int{100, 1 << 20, 6 << 20, 12 << 20, 22 << 20}
+	for n := range 10 {
+		clients.Go(func() {
+			cut := cuts[n%len(cuts)]
+			all := content(uint64(20+n), cut+7<<20)
+			up, err := s.Blobs.StartUpload(context.Background())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if n >= len(cuts) {
+				up.Expect(oci.FromBytes(all))
+			}
+			client := &stall{first: bytes.NewReader(all[:cut]), rest: bytes.NewReader(all[cut:]), goOn: goOn}
+			if _, err := up.ReadFrom(client); err != nil {
+				t.Errorf("%d bytes, then the rest: %v", cut, err)
+			}
+			if _, err := up.Commit(context.Background(), oci.FromBytes(all)); err != nil {
+				t.Errorf("commit after %d bytes and a pause: %v", cut, err)
+			}
+		})
+	}
+	time.Sleep(500 * time.Millisecond)
+	for i := range 3 {
+		all := content(uint64(50+i), 30<<20)
+		must(t, finish(t, s.Blobs, add(t, s.Blobs, begin(t, s.Blobs), all), all))
+	}
+	close(goOn)
+	clients.Wait()
+	storagetest.Fsck(t, s.Blobs)
+	if n, err := s.Blobs.SweepUploads(t.Context(), time.Now().Add(time.Hour)); n != 0 || err != nil {
+		t.Errorf("%d uploads were swept after all were committed, %v", n, err)
+	}
+}
+
 // TestMemory: uploads that find no memory are told to come back, and those that
 // have begun a part finish it.
 func TestMemory(t *testing.T) {

@@ -3,7 +3,6 @@ package s3store
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"hash"
 	"io"
@@ -48,9 +47,10 @@ type upload struct {
 	parts    []types.CompletedPart // those of good
 	checked  int64                 // how much of it the last checkpoint has
 
-	lost  bool // S3 could not be reached: nothing more is asked of it
-	letGo bool
-	state []byte // set by Close
+	lost   bool  // S3 could not be reached: nothing more is asked of it
+	failed error // what went wrong while the buffer was taken
+	letGo  bool
+	state  []byte // set by Close
 }
 
 // StartUpload sends nothing: the upload is its state.
@@ -144,48 +144,14 @@ func (u *upload) ReadFrom(r io.Reader) (total int64, err error) {
 	if u.letGo {
 		return 0, errLetGo
 	}
-	if u.loaded {
-		return u.fill(r)
-	}
-	// The request that ends an upload mostly brings no more bytes, and then what is
-	// stored need not be brought back.
-	var first [512]byte
-	n, err := io.ReadAtLeast(r, first[:], 1)
-	if n == 0 {
-		if err == io.EOF {
-			err = nil
-		}
-		return 0, err
-	}
-	if err := u.load(); err != nil {
-		return 0, err
-	}
-	return u.fill(io.MultiReader(bytes.NewReader(first[:n]), r))
-}
-
-func (u *upload) fill(r io.Reader) (total int64, err error) {
-	var next [1]byte // what comes after a full buffer: without it, the buffer is kept
+	scratch := u.s.memory.scratch.Get().(*[]byte)
+	defer u.s.memory.scratch.Put(scratch)
 	for {
-		room, err := u.buf.room(u.ctx)
-		if err != nil {
-			return total, err
-		}
-		full := len(room) == 0
-		if full {
-			room = next[:]
-		}
-		n, err := r.Read(room)
-		if full && n > 0 {
-			behind, err := u.roomBehind()
-			if err != nil {
+		n, err := u.wait(r, *scratch)
+		if n > 0 {
+			if err := u.add((*scratch)[:n]); err != nil {
 				return total, err
 			}
-			copy(behind, next[:])
-		}
-		if n > 0 {
-			u.h.Write(room[:n])
-			u.buf.grow(n)
-			u.offset += int64(n)
 			total += int64(n)
 		}
 		if err == io.EOF { //nolint:errorlint // readers return it bare
@@ -195,6 +161,46 @@ func (u *upload) fill(r io.Reader) (total int64, err error) {
 			return total, err
 		}
 	}
+}
+
+// wait reads what the client sends next. Meanwhile its buffer may be taken.
+func (u *upload) wait(r io.Reader, p []byte) (int, error) {
+	u.s.memory.idle(u)
+	n, err := r.Read(p)
+	u.s.memory.busy(u)
+	if u.failed != nil {
+		return 0, u.failed
+	}
+	return n, err
+}
+
+// add appends to the buffer. The request that ends an upload mostly brings
+// nothing more, and then what is stored is not brought back.
+func (u *upload) add(p []byte) error {
+	if err := u.load(); err != nil {
+		return err
+	}
+	return u.append(p)
+}
+
+// append is add for what is loaded. A full buffer is sent when there is more: the
+// last one may be a blob by itself.
+func (u *upload) append(p []byte) error {
+	for len(p) > 0 {
+		room, err := u.buf.room(u.ctx)
+		if err == nil && len(room) == 0 {
+			room, err = u.roomBehind()
+		}
+		if err != nil {
+			return err
+		}
+		n := copy(room, p)
+		u.h.Write(p[:n])
+		u.buf.grow(n)
+		u.offset += int64(n)
+		p = p[n:]
+	}
+	return nil
 }
 
 // roomBehind sends the buffer, and returns where to put the next bytes.
@@ -226,6 +232,7 @@ func (u *upload) Close() error {
 		u.abandon()
 	case !u.target.IsZero(): // it was to be committed
 		u.abortMultipart(u.ctx)
+		u.s.clear(u.ctx, &u.good)
 		u.good = state{id: u.good.id}
 	case err == nil && u.offset > u.good.offset:
 		err = u.store()
@@ -280,12 +287,7 @@ func (u *upload) store() error {
 		}
 		return u.settle()
 	default:
-		sum := sha256.New()
-		if _, err := io.Copy(sum, u.buf.reader()); err != nil {
-			return err
-		}
-		next.kind, next.extras, next.tailSum = staged, true, [sha256.Size]byte(sum.Sum(nil))
-		if _, err := u.s.api.PutObject(u.ctx, u.s.putInput(u.s.key(next.tailKey()), u.buf.reader())); err != nil {
+		if err := u.putTail(&next); err != nil {
 			return err
 		}
 	}
