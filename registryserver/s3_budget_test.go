@@ -266,6 +266,11 @@ func head(t testing.TB, p *process, path string) int {
 // patchBlob pushes as docker does: POST, PATCH, PUT.
 func patchBlob(t testing.TB, p *process, repo string, content []byte) {
 	t.Helper()
+	patchDigest(t, p, repo, sha256Digest(content), content)
+}
+
+func patchDigest(t testing.TB, p *process, repo, digest string, content []byte) {
+	t.Helper()
 	resp, body := do(t, http.MethodPost, p.URL+"/v2/"+repo+"/blobs/uploads/", nil)
 	for _, step := range []struct {
 		method  string
@@ -278,7 +283,7 @@ func patchBlob(t testing.TB, p *process, repo string, content []byte) {
 		}
 		if step.method == http.MethodPut {
 			query := location.Query()
-			query.Set("digest", sha256Digest(content))
+			query.Set("digest", digest)
 			location.RawQuery = query.Encode()
 		}
 		resp, body = do(t, step.method, location.String(), step.content, "Content-Type", "application/octet-stream")

@@ -18,11 +18,10 @@ const (
 	memoryWait = 30 * time.Second
 )
 
-// budget bounds the memory of all buffers of a store. A buffer may have its
-// first block as soon as there is one. For more it must reserve the smallest
-// part there is at once, so that whoever has begun a part can finish and send
-// it: a hundred uploads with half a part each, all waiting for one another,
-// cannot come about. Beyond that it grows while there is room.
+// budget bounds the memory of all buffers of a store. A buffer takes what its
+// bytes need as they arrive. Whoever waits for memory holds none: it has stored
+// its bytes, and waits for the smallest part there is at once. So a hundred
+// uploads with half a part each, all waiting for one another, cannot come about.
 type budget struct {
 	free   *semaphore.Weighted
 	blocks sync.Pool // of *[]byte
@@ -54,14 +53,18 @@ type buffer struct {
 
 func (b *budget) buffer(limit int64) *buffer { return &buffer{from: b, limit: int(limit)} }
 
+// errNoRoom: there is no memory now, and what the buffer has is too little for a
+// part.
+var errNoRoom = errors.New("no room")
+
 // room returns where the next bytes go: empty once the part is full. The caller
-// says through grow how many it put there.
-func (f *buffer) room(ctx context.Context) ([]byte, error) {
+// says through grow how many it put there. errNoRoom.
+func (f *buffer) room() ([]byte, error) {
 	if f.full || f.size >= f.limit {
 		return nil, nil
 	}
 	if f.size == len(f.blocks)*blockSize {
-		if err := f.more(ctx); err != nil || f.full {
+		if err := f.more(); err != nil || f.full {
 			return nil, err
 		}
 	}
@@ -73,28 +76,31 @@ func (f *buffer) room(ctx context.Context) ([]byte, error) {
 func (f *buffer) grow(n int) { f.size += n }
 
 // more adds a block.
-func (f *buffer) more(ctx context.Context) error {
-	next := int64(len(f.blocks)+1) * blockSize
-	switch {
+func (f *buffer) more() error {
+	switch next := int64(len(f.blocks)+1) * blockSize; {
 	case next <= f.reserved:
-	case len(f.blocks) == 0:
-		if err := f.from.reserve(ctx, blockSize); err != nil {
-			return err
-		}
-		f.reserved = blockSize
-	case f.size < minPartSize:
-		n := int64(minPartSize) - f.reserved
-		if err := f.from.reserve(ctx, n); err != nil {
-			return err
-		}
-		f.reserved += n
 	case f.from.free.TryAcquire(blockSize):
 		f.reserved += blockSize
-	default:
+	case f.size >= minPartSize:
 		f.full = true // large enough to be sent, and others wait
 		return nil
+	default:
+		return errNoRoom
 	}
 	f.blocks = append(f.blocks, f.from.blocks.Get().(*[]byte))
+	return nil
+}
+
+// claim waits for memory for n bytes. The buffer has none yet. storage.ErrBusy.
+func (f *buffer) claim(ctx context.Context, n int64) error {
+	n = (n + blockSize - 1) / blockSize * blockSize
+	if n <= f.reserved {
+		return nil
+	}
+	if err := f.from.reserve(ctx, n-f.reserved); err != nil {
+		return err
+	}
+	f.reserved = n
 	return nil
 }
 

@@ -19,8 +19,8 @@ const mostLost = 64 << 20
 // checkpoint stores the state beside the parts, if enough of them came since the
 // last time. That it could not is no reason to fail: it only saves time later.
 func (u *upload) checkpoint() {
-	// Two chunks may be ahead of the parts: one on its way, one that fills.
-	if !u.target.IsZero() || u.good.inParts-u.checked+2*u.s.config.ChunkSize < mostLost {
+	// Chunks may be ahead of the parts: those on their way, and one that fills.
+	if !u.target.IsZero() || u.good.inParts-u.checked+(maxSent+1)*u.s.config.ChunkSize < mostLost {
 		return
 	}
 	u.checked = u.good.inParts

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
@@ -42,11 +43,11 @@ func (u *upload) Commit(ctx context.Context, want oci.Digest) (storage.BlobInfo,
 }
 
 func (u *upload) commit(ctx context.Context, want oci.Digest) (storage.BlobInfo, error) {
-	if err := u.settle(); err != nil {
+	if err := u.settle(0); err != nil {
 		return storage.BlobInfo{}, err
 	}
 	stored := u.offset == u.good.offset
-	if !stored || u.good.kind != direct {
+	if !stored || u.good.kind != direct && u.tailPart == nil {
 		if err := u.load(); err != nil {
 			return storage.BlobInfo{}, err
 		}
@@ -82,11 +83,14 @@ func (u *upload) commit(ctx context.Context, want oci.Digest) (storage.BlobInfo,
 
 // commitParts makes a blob of a multipart upload.
 func (u *upload) commitParts(ctx context.Context, info storage.BlobInfo, want oci.Digest) error {
+	if u.tailPart != nil && !u.loaded {
+		u.parts = append(u.parts, *u.tailPart)
+	}
 	if u.buf.size > 0 {
 		if err := u.send(); err != nil {
 			return err
 		}
-		if err := u.settle(); err != nil {
+		if err := u.settle(0); err != nil {
 			return err
 		}
 	}
@@ -176,7 +180,7 @@ func (u *upload) Abort(ctx context.Context) error {
 	if u.letGo {
 		return nil
 	}
-	_ = u.settle()
+	_ = u.settle(0)
 	defer u.end()
 	if u.begun && u.uploadID == "" {
 		return nil
@@ -227,12 +231,18 @@ func (s *Store) clear(ctx context.Context, st *state) {
 		}
 		return
 	}
+	var deletes errgroup.Group
+	deletes.SetLimit(maxSent)
 	for e, err := range s.entries(ctx, st.folder()+"/", "", "") {
 		if err != nil {
-			return
+			break
 		}
 		if e.key != st.endedKey() {
-			_, _ = s.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: s.bucket, Key: s.key(e.key)})
+			deletes.Go(func() error {
+				_, err := s.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: s.bucket, Key: s.key(e.key)})
+				return err
+			})
 		}
 	}
+	_ = deletes.Wait()
 }

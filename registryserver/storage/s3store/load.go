@@ -17,8 +17,9 @@ func (u *upload) load() error {
 	if u.loaded {
 		return nil
 	}
-	var err error
+	err := u.buf.claim(u.ctx, u.good.inMemory())
 	switch {
+	case err != nil:
 	case u.good.kind == direct:
 		err = u.loadDirect()
 	default:
@@ -77,7 +78,7 @@ func (u *upload) loadTail() error {
 	}
 	defer out.Body.Close()
 	for rest := u.good.tail(); rest > 0; {
-		room, err := u.buf.room(u.ctx)
+		room, err := u.buf.room()
 		if err != nil {
 			return err
 		}

@@ -63,7 +63,7 @@ func (b *budget) take() bool {
 	b.idlers.taking[longest] = done
 	b.idlers.mu.Unlock()
 
-	longest.giveBack()
+	longest.failed = longest.giveBack()
 
 	b.idlers.mu.Lock()
 	delete(b.idlers.taking, longest)
@@ -73,26 +73,26 @@ func (b *budget) take() bool {
 }
 
 // giveBack stores what is in memory as a tail, and forgets it. What cannot be
-// stored stays in memory, unless a part before it has failed: then the next
-// write says so.
-func (u *upload) giveBack() {
-	if err := u.settle(); err != nil {
-		u.failed = err
-		return
+// stored is lost: the upload goes back to what was before.
+func (u *upload) giveBack() error {
+	if err := u.settle(0); err != nil {
+		return err
 	}
 	if u.buf.size == 0 {
 		u.buf.release()
-		return
+		return nil
 	}
 	next := u.good
 	next.target = u.target
-	if err := next.keep(u.h, u.offset); err != nil {
-		return
+	err := next.keep(u.h, u.offset)
+	if err == nil {
+		err = u.putTail(&next)
 	}
-	if u.putTail(&next) == nil {
+	if err == nil {
 		u.good = next
-		u.revert()
 	}
+	u.revert()
+	return err
 }
 
 // putTail stores the buffer as the tail of st.

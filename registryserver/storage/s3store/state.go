@@ -126,6 +126,14 @@ func (st *state) sound() bool {
 // tail is how many bytes lie behind the parts.
 func (st *state) tail() int64 { return st.offset - st.inParts }
 
+// inMemory is how many bytes have to be brought back before more can be added.
+func (st *state) inMemory() int64 {
+	if st.kind == direct {
+		return st.offset
+	}
+	return st.tail()
+}
+
 // running returns the hash of all bytes, ready to go on.
 func (st *state) running() (hash.Hash, error) {
 	h := sha256.New()

@@ -3,6 +3,7 @@ package s3store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -38,14 +39,16 @@ type upload struct {
 	h      hash.Hash
 	offset int64
 	buf    *buffer // what is not in a part yet
-	sent   *part   // on its way, while buf fills
+	sent   []*part // on their way in this order, while buf fills
 
 	// The multipart upload, before good has it.
 	nonce    [8]byte
 	uploadID string
 	target   oci.Digest            // see state
 	parts    []types.CompletedPart // those of good
-	checked  int64                 // how much of it the last checkpoint has
+	// tailPart is the tail of good, which is a part as well.
+	tailPart *types.CompletedPart
+	checked  int64 // how much of it the last checkpoint has
 
 	lost   bool  // S3 could not be reached: nothing more is asked of it
 	failed error // what went wrong while the buffer was taken
@@ -79,12 +82,12 @@ func (b blobs) ResumeUpload(ctx context.Context, encoded []byte) (storage.Upload
 	if b.ended.Contains(st.id.String()) {
 		return nil, storage.ErrUploadUnknown
 	}
-	parts, err := b.stillThere(ctx, &st)
+	parts, tailPart, err := b.stillThere(ctx, &st)
 	if err != nil {
 		return nil, fmt.Errorf("resume upload: %w", notCancelled(ctx, err))
 	}
 	u := b.hold(ctx, st, false)
-	u.parts, u.checked = parts, st.inParts
+	u.parts, u.tailPart, u.checked = parts, tailPart, st.inParts
 	return u, nil
 }
 
@@ -96,20 +99,20 @@ func (b blobs) hold(ctx context.Context, st state, begun bool) *upload {
 }
 
 // stillThere asks whether an upload goes on. storage.ErrUploadUnknown.
-func (s *Store) stillThere(ctx context.Context, st *state) ([]types.CompletedPart, error) {
+func (s *Store) stillThere(ctx context.Context, st *state) ([]types.CompletedPart, *types.CompletedPart, error) {
 	switch {
 	case st.kind == fresh:
-		return nil, nil
+		return nil, nil, nil
 	case st.kind == direct:
-		return nil, s.notAborted(ctx, st)
+		return nil, nil, s.notAborted(ctx, st)
 	case st.uploadID != "":
 		return s.partsOf(ctx, st)
 	}
 	_, err := s.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: s.bucket, Key: s.key(st.tailKey())})
 	if notThere(err) {
-		return nil, storage.ErrUploadUnknown
+		return nil, nil, storage.ErrUploadUnknown
 	}
-	return nil, err
+	return nil, nil, err
 }
 
 // notAborted looks for the mark that Abort leaves. storage.ErrUploadUnknown.
@@ -187,12 +190,20 @@ func (u *upload) add(p []byte) error {
 // last one may be a blob by itself.
 func (u *upload) append(p []byte) error {
 	for len(p) > 0 {
-		room, err := u.buf.room(u.ctx)
-		if err == nil && len(room) == 0 {
-			room, err = u.roomBehind()
-		}
-		if err != nil {
+		room, err := u.buf.room()
+		switch {
+		case errors.Is(err, errNoRoom):
+			if err := u.makeRoom(); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
 			return err
+		case len(room) == 0:
+			if err := u.send(); err != nil {
+				return err
+			}
+			continue
 		}
 		n := copy(room, p)
 		u.h.Write(p[:n])
@@ -203,20 +214,27 @@ func (u *upload) append(p []byte) error {
 	return nil
 }
 
-// roomBehind sends the buffer, and returns where to put the next bytes.
-func (u *upload) roomBehind() ([]byte, error) {
-	if err := u.send(); err != nil {
-		return nil, err
+// makeRoom waits for memory, and holds none meanwhile.
+func (u *upload) makeRoom() error {
+	if u.buf.size > 0 {
+		if err := u.giveBack(); err != nil {
+			return err
+		}
 	}
-	return u.buf.room(u.ctx)
+	u.buf.release()
+	if err := u.buf.claim(u.ctx, minPartSize); err != nil {
+		u.revert()
+		return err
+	}
+	return u.load()
 }
 
 // revert forgets what is not stored.
 func (u *upload) revert() {
-	if u.sent != nil {
-		<-u.sent.done
-		u.sent = nil
+	for _, p := range u.sent {
+		<-p.done
 	}
+	u.sent = nil
 	u.buf.release()
 	u.loaded, u.h, u.offset = false, nil, u.good.offset
 }
@@ -226,7 +244,7 @@ func (u *upload) Close() error {
 	if u.letGo {
 		return nil
 	}
-	err := u.settle()
+	err := u.settle(0)
 	switch {
 	case u.lost:
 		u.abandon()
@@ -252,10 +270,6 @@ func (u *upload) Close() error {
 func (u *upload) abandon() {
 	if u.letGo {
 		return
-	}
-	if u.sent != nil {
-		<-u.sent.done
-		u.sent = nil
 	}
 	if !u.target.IsZero() {
 		u.good = state{id: u.good.id}
@@ -285,9 +299,9 @@ func (u *upload) store() error {
 		if err := u.send(); err != nil {
 			return err
 		}
-		return u.settle()
+		return u.settle(0)
 	default:
-		if err := u.putTail(&next); err != nil {
+		if err := u.putTailTwice(&next); err != nil {
 			return err
 		}
 	}
