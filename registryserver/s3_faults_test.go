@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -183,5 +184,58 @@ func TestS3Unreachable(t *testing.T) {
 	pushBlob(t, p, "team/app", sha256Digest(more), more)
 	if resp, got := do(t, http.MethodGet, p.URL+"/v2/team/app/manifests/v1", nil); resp.StatusCode != http.StatusOK || !bytes.Equal(got, manifest) {
 		t.Errorf("afterwards: %s", resp.Status)
+	}
+}
+
+// TestS3CommitGoesOn: when a client, or the load balancer before it, loses
+// patience while S3 copies a large blob, the copy goes on; a repeated PUT on
+// another server ends well meanwhile, and one that comes later finds it done.
+func TestS3CommitGoesOn(t *testing.T) {
+	t.Parallel()
+	bucket := startFaultyS3(t)
+	first, second := startServer(t, bucket.config()), startServer(t, bucket.config())
+	bucket.set(func(r *http.Request) s3Fault {
+		if r.Header.Get("X-Amz-Copy-Source") != "" {
+			return stalled
+		}
+		return passed
+	})
+	for n, repeat := range []bool{true, false} {
+		content := bytes.Repeat([]byte{byte(n), 1, 2, 3}, 3<<20)
+		resp, _ := do(t, http.MethodPost, first.URL+"/v2/app/blobs/uploads/", nil)
+		location, err := resp.Location()
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, body := do(t, http.MethodPatch, location.String(), content, "Content-Type", "application/octet-stream")
+		if location, err = resp.Location(); err != nil {
+			t.Fatalf("PATCH: %s\n%s", resp.Status, body)
+		}
+		query := location.Query()
+		query.Set("digest", sha256Digest(content))
+		location.RawQuery = query.Encode()
+		impatient, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+		req, err := http.NewRequestWithContext(impatient, http.MethodPut, location.String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = resp.Body.Close()
+			t.Errorf("the PUT was answered %s, although the copy stalls", resp.Status)
+		}
+		cancel()
+		if repeat {
+			elsewhere := strings.Replace(location.String(), first.URL, second.URL, 1)
+			if resp, body := do(t, http.MethodPut, elsewhere, nil); resp.StatusCode != http.StatusCreated {
+				t.Errorf("the PUT repeated on another server: %s\n%s", resp.Status, body)
+			}
+		}
+		soon(t, "the blob is there", func() bool {
+			resp, _ := do(t, http.MethodHead, second.URL+"/v2/app/blobs/"+sha256Digest(content), nil)
+			return resp.StatusCode == http.StatusOK && resp.ContentLength == int64(len(content))
+		})
+		if resp, body := do(t, http.MethodPut, location.String(), nil); resp.StatusCode != http.StatusCreated {
+			t.Errorf("the PUT repeated later: %s\n%s", resp.Status, body)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
@@ -45,10 +46,21 @@ type Directory struct {
 	cost    int
 	changed func(context.Context)
 
-	locked  chan struct{} // holds a token while this server reads or writes the record
-	current atomic.Pointer[snapshot]
-	failing atomic.Bool // the last Refresh failed
+	locked      chan struct{} // holds a token while this server reads or writes the record
+	current     atomic.Pointer[snapshot]
+	failing     atomic.Bool  // the last Refresh failed
+	readAt      atomic.Int64 // when it last succeeded, in Unix nanoseconds of now
+	recheckedAt atomic.Int64
+	rechecks    singleflight.Group
 }
+
+const (
+	// mostStale is for how long users may log in although what they may do cannot
+	// be read.
+	mostStale = time.Minute
+	// recheckEvery bounds how often failed logins make this server read.
+	recheckEvery = 100 * time.Millisecond
+)
 
 // OpenDirectory reads the directory. One that does not exist yet is empty.
 func OpenDirectory(ctx context.Context, c DirectoryConfig) (*Directory, error) {
@@ -76,6 +88,7 @@ func OpenDirectory(ctx context.Context, c DirectoryConfig) (*Directory, error) {
 		return nil, err
 	}
 	d.current.Store(snap)
+	d.readAt.Store(d.now().UnixNano())
 	return d, nil
 }
 
@@ -122,7 +135,43 @@ func (d *Directory) refresh(ctx context.Context) error {
 	if d.failing.Swap(false) {
 		d.log.InfoContext(ctx, "users and policies can be read again")
 	}
+	d.readAt.Store(d.now().UnixNano())
 	d.current.Store(snap)
+	return nil
+}
+
+// stale reports whether users and policies could not be read for so long that
+// what is known of them does not count any more.
+func (d *Directory) stale() bool {
+	return d.failing.Load() && d.now().Sub(time.Unix(0, d.readAt.Load())) > mostStale
+}
+
+// recheck reads the directory for those whose login failed: another server may
+// have just made the user. All who wait at once are answered by one read, which
+// begins after they came.
+func (d *Directory) recheck(ctx context.Context) error {
+	for range 2 { // a read that is under way may have begun before
+		began := time.Now()
+		result := d.rechecks.DoChan("", func() (any, error) {
+			background, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxDecide)
+			defer cancel()
+			time.Sleep(recheckEvery - time.Since(time.Unix(0, d.recheckedAt.Load())))
+			at := time.Now()
+			d.recheckedAt.Store(at.UnixNano())
+			return at, d.Refresh(background)
+		})
+		select {
+		case r := <-result:
+			if r.Err != nil {
+				return unavailable(ctx, r.Err)
+			}
+			if !r.Val.(time.Time).Before(began) {
+				return nil
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	return nil
 }
 

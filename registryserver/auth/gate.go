@@ -99,30 +99,58 @@ func (g *Gate) stranger() Identity {
 	return Identity{grants: g.config.Directory.current.Load().anonymous}
 }
 
-// password authenticates by user name and password.
+// password authenticates by user name and password. Before it says that they are
+// wrong, it looks whether another server has changed that.
 func (g *Gate) password(ctx context.Context, r *http.Request, c credentials) (Identity, error) {
+	if g.config.Directory.stale() {
+		return Identity{}, oci.Errorf(oci.CodeUnavailable, "users and policies cannot be read from the storage, so nobody can log in; try again")
+	}
 	a := g.account(c.username)
 	mac := g.passwords.credential(c.username, c.password)
 	client := g.config.ClientAddr(r)
 	if a != nil && g.passwords.remembered(mac, a.hash, client, c.username) {
 		return a.identity, nil
 	}
-	try := attempt{credential: mac, client: client, username: string(c.username), password: string(c.password), maxCost: g.maxCost()}
+	try := attempt{credential: mac, client: client, username: string(c.username), password: string(c.password)}
+	result, err := g.decide(ctx, try, a)
+	if err != nil || result.ok {
+		return result.identity, err
+	}
+	if err := g.config.Directory.recheck(ctx); err != nil {
+		return Identity{}, err
+	}
+	if now := g.account(c.username); now != nil && (a == nil || now.hash != a.hash) {
+		if result, err = g.decide(ctx, try, now); err != nil || result.ok {
+			return result.identity, err
+		}
+		a = now
+	}
+	g.logFailure(ctx, try, a, result.blocked)
+	return Identity{}, oci.Errorf(oci.CodeUnauthorized, "wrong user name or password")
+}
+
+// decision is what became of a try to log in.
+type decision struct {
+	ok, blocked bool
+	identity    Identity
+}
+
+// decide verifies the password against what is known of the user; a is nil for
+// one who is not.
+func (g *Gate) decide(ctx context.Context, try attempt, a *account) (decision, error) {
+	try.maxCost = g.maxCost()
 	if a != nil {
 		try.hash, try.cost = a.hash, a.cost
 	}
 	result, err := g.passwords.verify(ctx, try)
-	if err != nil {
-		return Identity{}, err
+	if err != nil || !result.ok {
+		return decision{blocked: result.blocked}, err
 	}
-	if result.ok {
-		// The user may have changed while bcrypt ran.
-		if now := g.account(c.username); now != nil && now.hash == a.hash {
-			return now.identity, nil
-		}
+	// The user may have changed while bcrypt ran.
+	if now := g.account([]byte(try.username)); now != nil && now.hash == a.hash {
+		return decision{ok: true, identity: now.identity}, nil
 	}
-	g.logFailure(ctx, try, a, result.blocked)
-	return Identity{}, oci.Errorf(oci.CodeUnauthorized, "wrong user name or password")
+	return decision{}, nil
 }
 
 // account returns what is known of a user, or nil. A user of the directory

@@ -140,35 +140,30 @@ func (k *Keyring) forPurpose(purpose string) ([]cipher.AEAD, error) {
 
 const secretKey = storage.KitRoot + "/secrets/http"
 
+// storedSecret is that record.
+type storedSecret struct {
+	Version int    `json:"version"`
+	Secret  string `json:"secret"`
+}
+
 // LoadOrCreateSecret returns the HTTP secret that is kept in the store, for a
 // server where none is configured. Of several servers that start at once, one
 // makes it and all return the same. Whoever reads the store can read it: use it
 // for upload sessions only.
 func LoadOrCreateSecret(ctx context.Context, records storage.Records) (string, error) {
-	type record struct {
-		Version int    `json:"version"`
-		Secret  string `json:"secret"`
-	}
 	fresh := make([]byte, 32)
 	if _, err := rand.Read(fresh); err != nil {
 		return "", err
 	}
-	mine := record{1, base64.RawURLEncoding.EncodeToString(fresh)}
+	mine := storedSecret{1, base64.RawURLEncoding.EncodeToString(fresh)}
 	value, err := json.Marshal(mine)
 	if err != nil {
 		return "", err
 	}
 	for try := 0; ; try++ {
-		existing, err := records.Get(ctx, secretKey)
-		if err == nil {
-			var found record
-			if json.Unmarshal(existing.Value, &found) != nil || found.Version != 1 || found.Secret == "" {
-				return "", fmt.Errorf("the HTTP secret in the storage (%s) is damaged; remove that record, or set http.secret", secretKey)
-			}
-			return found.Secret, nil
-		}
-		if !errors.Is(err, storage.ErrNotFound) {
-			return "", fmt.Errorf("read the HTTP secret: %w", err)
+		existing, err := LoadSecret(ctx, records)
+		if existing != "" || err != nil {
+			return existing, err
 		}
 		_, err = records.Put(ctx, secretKey, value, storage.Absent)
 		switch {
@@ -178,4 +173,21 @@ func LoadOrCreateSecret(ctx context.Context, records storage.Records) (string, e
 			return "", fmt.Errorf("keep the HTTP secret: %w", err)
 		}
 	}
+}
+
+// LoadSecret returns the HTTP secret that is kept in the store, or "" if there is
+// none.
+func LoadSecret(ctx context.Context, records storage.Records) (string, error) {
+	existing, err := records.Get(ctx, secretKey)
+	if errors.Is(err, storage.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the HTTP secret: %w", err)
+	}
+	var found storedSecret
+	if json.Unmarshal(existing.Value, &found) != nil || found.Version != 1 || found.Secret == "" {
+		return "", fmt.Errorf("the HTTP secret in the storage (%s) is damaged; remove that record, or set http.secret", secretKey)
+	}
+	return found.Secret, nil
 }

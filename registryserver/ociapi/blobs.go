@@ -200,12 +200,43 @@ func (a *API) pushWhole(w http.ResponseWriter, r *http.Request, req request) err
 
 // commit ends an upload and answers 201.
 func (a *API) commit(w http.ResponseWriter, r *http.Request, repo oci.Repository, up storage.Upload, want oci.Digest, since registry.Epoch) error {
-	if _, err := a.Registry.CommitUpload(r.Context(), repo, up, want, since); err != nil {
+	// A client, or a load balancer before it, may lose patience. What it sent is
+	// all here, so it is stored all the same, and its next try finds it done.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitTime)
+	defer cancel()
+	_, err := a.Registry.CommitUpload(ctx, repo, up, want, since)
+	if err != nil {
 		_ = up.Close()
+	}
+	if oci.ErrorCode(err) == oci.CodeBlobUploadUnknown && a.arrives(ctx, repo, want) {
+		err = nil // another request has ended the upload meanwhile
+	}
+	if err != nil {
 		return err
 	}
 	a.created(w, r, repo, want)
 	return nil
+}
+
+// commitTime is how long the end of an upload may take: a server-side copy of the
+// largest blob there can be.
+const commitTime = 15 * time.Minute
+
+// arrives waits a moment for a blob that another request may be about to link.
+func (a *API) arrives(ctx context.Context, repo oci.Repository, d oci.Digest) bool {
+	for wait := 50 * time.Millisecond; ; wait *= 2 {
+		if a.alreadyThere(ctx, repo, d) {
+			return true
+		}
+		if wait > time.Second {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(wait):
+		}
+	}
 }
 
 // created answers 201 for a blob.

@@ -113,7 +113,7 @@ func (a *API) putUpload(w http.ResponseWriter, r *http.Request, req request) err
 		return err
 	}
 	s, up, err := a.resume(r, req)
-	if oci.ErrorCode(err) == oci.CodeBlobUploadUnknown && a.alreadyThere(r.Context(), req.repo, want) {
+	if oci.ErrorCode(err) == oci.CodeBlobUploadUnknown && (a.alreadyThere(r.Context(), req.repo, want) || s.Offset > 0 && a.arrives(r.Context(), req.repo, want)) {
 		// The answer to the first such PUT was lost.
 		a.created(w, r, req.repo, want)
 		return nil

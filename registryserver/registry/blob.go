@@ -44,6 +44,16 @@ func (r *Registry) statContent(ctx context.Context, canonical oci.Digest, from s
 			return info, nil
 		}
 	}
+	if from == store || !r.facts.on() {
+		return r.askContent(ctx, canonical, from)
+	}
+	return together(ctx, &r.flights, "blob "+canonical.String(), func(ctx context.Context) (storage.BlobInfo, error) {
+		return r.askContent(ctx, canonical, from)
+	})
+}
+
+// askContent is statContent for what this instance does not remember.
+func (r *Registry) askContent(ctx context.Context, canonical oci.Digest, from source) (storage.BlobInfo, error) {
 	seen := r.facts.epoch()
 	if from == remembered {
 		if info, ok := r.facts.sharedBlob(ctx, seen, canonical); ok {

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -155,4 +156,61 @@ func TestForgotten(t *testing.T) {
 	c.clock = c.clock.Add(lifetime + time.Second)
 	_, err = c.first.StatBlob(ctx, app, theirs)
 	wantCode(t, "what another deleted, after the lifetime", err, oci.CodeBlobUnknown)
+}
+
+// Ensure that many who ask for the same at once are one question to the store,
+// and that one who is told of an absence which began before a push asks again.
+func TestAskedTogether(t *testing.T) {
+	c := newCluster(t)
+	config := pushBlob(t, c.second, app, oci.SHA256, "config")
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	block := func(call storagetest.Call) storagetest.Fault {
+		if call.Op == "Records.Get" {
+			once.Do(func() { close(reached) })
+			<-goOn
+		}
+		return storagetest.None
+	}
+	c.faults.On(block)
+	var readers sync.WaitGroup
+	for range 50 {
+		readers.Go(func() {
+			if _, err := c.first.StatBlob(t.Context(), app, config); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-reached
+	time.Sleep(100 * time.Millisecond) // the others come while the first waits
+	close(goOn)
+	readers.Wait()
+	if n := c.faults.Calls(); n > 10 {
+		t.Errorf("50 questions at once are %d operations of the store", n)
+	}
+
+	// A read that saw nothing is still on its way when the push is acknowledged.
+	late := oci.FromBytes([]byte("late"))
+	reached, goOn, once = make(chan struct{}), make(chan struct{}), sync.Once{}
+	answered := make(chan error, 1)
+	c.faults.On(func(call storagetest.Call) storagetest.Fault {
+		if call.Op == "Records.Get" && call.N == 0 {
+			close(reached)
+			<-goOn
+			return storagetest.NotApplied // as if it had seen nothing
+		}
+		return storagetest.None
+	})
+	go func() { _, _ = c.first.StatBlob(t.Context(), app, late) }()
+	<-reached
+	pushBlob(t, c.second, app, oci.SHA256, "late")
+	go func() {
+		_, err := c.first.StatBlob(t.Context(), app, late)
+		answered <- err
+	}()
+	time.Sleep(100 * time.Millisecond)
+	close(goOn)
+	if err := <-answered; err != nil {
+		t.Errorf("a blob whose push was acknowledged before it was asked for: %v", err)
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
@@ -72,6 +74,14 @@ func (r *Registry) resolveLink(ctx context.Context, key string, d oci.Digest, fr
 			return canonical, nil
 		}
 	}
+	if from == store || !r.facts.on() {
+		return r.askLink(ctx, key, d, from)
+	}
+	return together(ctx, &r.flights, "link "+key, func(ctx context.Context) (oci.Digest, error) { return r.askLink(ctx, key, d, from) })
+}
+
+// askLink is resolveLink for what this instance does not remember.
+func (r *Registry) askLink(ctx context.Context, key string, d oci.Digest, from source) (oci.Digest, error) {
 	seen := r.facts.epoch()
 	if from == remembered {
 		if canonical, ok := r.facts.sharedLink(ctx, seen, key); ok {
@@ -88,6 +98,24 @@ func (r *Registry) resolveLink(ctx context.Context, key string, d oci.Digest, fr
 	}
 	r.facts.addLink(seen, key, canonical)
 	return canonical, nil
+}
+
+// together does something once for all who want it at the same time, whoever of
+// them goes away. It is for facts that may be a little old. That something is
+// absent is none: it may have come since another began to ask, so each who is
+// told that asks again.
+func together[T any](ctx context.Context, flights *singleflight.Group, what string, do func(context.Context) (T, error)) (T, error) {
+	result := flights.DoChan(what, func() (any, error) { return do(context.WithoutCancel(ctx)) })
+	select {
+	case r := <-result:
+		if r.Err != nil && r.Shared {
+			return do(ctx)
+		}
+		return r.Val.(T), r.Err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
 }
 
 // writeLink makes the link hold d: its bytes, without a line break.

@@ -52,6 +52,16 @@ func (r *Registry) manifestContent(ctx context.Context, canonical oci.Digest) (c
 			return m, nil
 		}
 	}
+	if !r.facts.on() {
+		return r.askManifest(ctx, canonical)
+	}
+	return together(ctx, &r.flights, "manifest "+canonical.String(), func(ctx context.Context) (cachedManifest, error) {
+		return r.askManifest(ctx, canonical)
+	})
+}
+
+// askManifest is manifestContent for what this instance does not remember.
+func (r *Registry) askManifest(ctx context.Context, canonical oci.Digest) (cachedManifest, error) {
 	seen := r.facts.epoch()
 	content, err := r.readManifest(ctx, canonical)
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
@@ -31,6 +33,7 @@ type Registry struct {
 	deleted   func(context.Context)
 	manifests manifestCache
 	facts     *facts
+	flights   singleflight.Group // one question for all who ask it at once
 	// indexStands says that the index has all repositories.
 	indexStands atomic.Bool
 }

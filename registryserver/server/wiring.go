@@ -16,13 +16,17 @@ import (
 // that is kept in the storage.
 func (s *Server) keyring(ctx context.Context, records storage.Records) (*auth.Keyring, error) {
 	current := string(s.config.HTTP.Secret)
+	var before []string
 	if current == "" {
 		var err error
 		if current, err = auth.LoadOrCreateSecret(ctx, records); err != nil {
 			return nil, err
 		}
+	} else if stored, err := auth.LoadSecret(ctx, records); err == nil && stored != "" {
+		// Pushes may be under way that began before a secret was configured.
+		before = append(before, stored)
 	}
-	keys, err := s.newKeyring(current)
+	keys, err := s.newKeyring(current, before...)
 	if err == nil && s.config.Storage.S3 != nil && !s.config.Storage.ReadOnly {
 		s.compareSecrets(ctx, keys, records)
 	}
@@ -41,8 +45,7 @@ func (s *Server) compareSecrets(ctx context.Context, keys *auth.Keyring, records
 }
 
 // newKeyring returns the keys of a secret and of the configured previous ones.
-func (s *Server) newKeyring(current string) (*auth.Keyring, error) {
-	var previous []string
+func (s *Server) newKeyring(current string, previous ...string) (*auth.Keyring, error) {
 	for _, secret := range s.config.HTTP.PreviousSecrets {
 		previous = append(previous, string(secret))
 	}

@@ -3,6 +3,7 @@ package s3store_test
 import (
 	"bytes"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -69,4 +70,61 @@ func TestLatestOfNothing(t *testing.T) {
 	if _, err := latest(t, s.Blobs, []byte("made up")); !errors.Is(err, storage.ErrUploadUnknown) {
 		t.Errorf("a state that is none: %v", err)
 	}
+}
+
+// TestCopyBrokenOff: when the parts were completed and the copy failed, or its
+// server died, the same request on another server ends the upload.
+func TestCopyBrokenOff(t *testing.T) {
+	conf := config(t)
+	c := count(t, &conf)
+	s := open(t, conf)
+	all := content(12, 17<<20)
+	state := add(t, s.Blobs, begin(t, s.Blobs), all)
+	c.failing(func(r *http.Request) bool { return r.Header.Get("X-Amz-Copy-Source") != "" })
+	if err := finish(t, s.Blobs, state, all); err == nil {
+		t.Fatal("the copy was refused, and nobody said so")
+	}
+	c.failing(nil)
+	other := s.Reopen(t).Blobs
+	up, err := other.ResumeUpload(t.Context(), state)
+	must(t, err)
+	if _, err := up.Write([]byte("more")); !errors.Is(err, storage.ErrUploadUnknown) {
+		t.Errorf("more bytes after the end: %v", err)
+	}
+	must(t, up.Close())
+	if err := finish(t, other, state, all[1:]); err == nil {
+		t.Error("it ended with a digest that it does not have")
+	}
+	must(t, finish(t, other, state, all))
+	if err := finish(t, s.Reopen(t).Blobs, state, all); !errors.Is(err, storage.ErrUploadUnknown) {
+		t.Errorf("ended again: %v", err)
+	}
+	storagetest.Fsck(t, s.Blobs)
+	if n, err := s.Blobs.SweepUploads(t.Context(), time.Now().Add(time.Hour)); n != 0 || err != nil {
+		t.Errorf("%d uploads were swept, %v", n, err)
+	}
+}
+
+// TestCompletedByAnother: what a fork of the upload completed is not taken for
+// what this lineage hashed, although it has the same size.
+func TestCompletedByAnother(t *testing.T) {
+	conf := config(t)
+	c := count(t, &conf)
+	s := open(t, conf)
+	first, a, b := content(1, 10<<20), content(2, 7<<20), content(3, 7<<20)
+	state := add(t, s.Blobs, begin(t, s.Blobs), append(bytes.Clone(first), 1))
+	stateA := add(t, s.Blobs, state, a)
+	stateB := add(t, s.Reopen(t).Blobs, state, b)
+	c.failing(func(r *http.Request) bool { return r.Header.Get("X-Amz-Copy-Source") != "" })
+	allA := append(append(bytes.Clone(first), 1), a...)
+	allB := append(append(bytes.Clone(first), 1), b...)
+	if err := finish(t, s.Blobs, stateB, allB); err == nil {
+		t.Fatal("the copy was refused, and nobody said so")
+	}
+	c.failing(nil)
+	if err := finish(t, s.Reopen(t).Blobs, stateA, allA); !errors.Is(err, storage.ErrUploadUnknown) {
+		t.Errorf("the other lineage's bytes: %v", err)
+	}
+	must(t, finish(t, s.Reopen(t).Blobs, stateB, allB))
+	storagetest.Fsck(t, s.Blobs)
 }

@@ -43,6 +43,9 @@ func (u *upload) Commit(ctx context.Context, want oci.Digest) (storage.BlobInfo,
 }
 
 func (u *upload) commit(ctx context.Context, want oci.Digest) (storage.BlobInfo, error) {
+	if u.completed != nil {
+		return u.commitCompleted(ctx, want)
+	}
 	if err := u.settle(0); err != nil {
 		return storage.BlobInfo{}, err
 	}

@@ -48,7 +48,10 @@ type upload struct {
 	parts    []types.CompletedPart // those of good
 	// tailPart is the tail of good, which is a part as well.
 	tailPart *types.CompletedPart
-	checked  int64 // how much of it the last checkpoint has
+	// completed is the ETag of the object that the parts have become: another
+	// request is ending the upload, or has died over it.
+	completed *string
+	checked   int64 // how much of it the last checkpoint has
 
 	lost   bool  // S3 could not be reached: nothing more is asked of it
 	failed error // what went wrong while the buffer was taken
@@ -82,11 +85,14 @@ func (b blobs) ResumeUpload(ctx context.Context, encoded []byte) (storage.Upload
 	if b.ended.Contains(st.id.String()) {
 		return nil, storage.ErrUploadUnknown
 	}
+	u := b.hold(ctx, st, false)
 	parts, tailPart, err := b.stillThere(ctx, &st)
+	if errors.Is(err, storage.ErrUploadUnknown) && st.uploadID != "" {
+		u.completed, err = b.completedAs(ctx, &st)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("resume upload: %w", notCancelled(ctx, err))
 	}
-	u := b.hold(ctx, st, false)
 	u.parts, u.tailPart, u.checked = parts, tailPart, st.inParts
 	return u, nil
 }
@@ -180,6 +186,9 @@ func (u *upload) wait(r io.Reader, p []byte) (int, error) {
 // add appends to the buffer. The request that ends an upload mostly brings
 // nothing more, and then what is stored is not brought back.
 func (u *upload) add(p []byte) error {
+	if u.completed != nil {
+		return storage.ErrUploadUnknown
+	}
 	if err := u.load(); err != nil {
 		return err
 	}
