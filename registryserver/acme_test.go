@@ -83,11 +83,11 @@ func TestACMERenewal(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
-	for _, p := range []*process{first, second} {
-		// Before a warning of it would begin, and in the log.
-		if out := p.output.String(); !strings.Contains(out, "the certificate was renewed") || strings.Contains(out, "a certificate expires soon") {
-			t.Errorf("the certificate was not renewed in time:\n%s", p.output.tail())
-		}
+	// Before a warning of it would begin, and in the log of who did it; the other
+	// may find it in the storage while its own order is still under way.
+	both := first.output.String() + second.output.String()
+	if !strings.Contains(both, "the certificate was renewed") || strings.Contains(both, "a certificate expires soon") {
+		t.Errorf("the certificate was not renewed in time:\n%s\n%s", first.output.tail(), second.output.tail())
 	}
 	// Their timers differ by a little, so both may ask once.
 	if n := strings.Count(w.pebble.output.String(), "Issued certificate serial"); n > 3 {
