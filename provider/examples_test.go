@@ -58,6 +58,9 @@ func TestExamples(t *testing.T) {
 		"resources/registry_certificate/resource*.tf",
 		"data-sources/registry_server/data-source*.tf",
 		"functions/parse_image_reference/function*.tf",
+		"functions/image_reference/function*.tf",
+		"functions/semver_tags/function*.tf",
+		"functions/bcrypt_verify/function*.tf",
 		"functions/docker_config_json/function*.tf",
 		"functions/htpasswd_entry/function*.tf",
 	} {

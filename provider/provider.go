@@ -126,8 +126,11 @@ func (p *registryProvider) DataSources(context.Context) []func() datasource.Data
 
 func (p *registryProvider) Functions(context.Context) []func() function.Function {
 	return []func() function.Function{
+		func() function.Function { return bcryptVerifyFunction{} },
 		func() function.Function { return dockerConfigJSONFunction{} },
 		func() function.Function { return htpasswdEntryFunction{} },
+		func() function.Function { return imageReferenceFunction{} },
 		func() function.Function { return parseImageReferenceFunction{} },
+		func() function.Function { return semverTagsFunction{} },
 	}
 }
