@@ -31,6 +31,8 @@ type Config struct {
 	// DeletesDisabled refuses to delete repositories and tags: set it where
 	// storage.delete.enabled is written as false, or the registry is read-only.
 	DeletesDisabled bool
+	// ReadOnly refuses to move tags, as pushes are refused.
+	ReadOnly bool
 }
 
 // api is the handler.
@@ -100,6 +102,7 @@ func (a *api) endpoints() []endpoint {
 		{method: "DELETE", path: "/repositories/{repository}", handle: a.deleteRepository},
 		{method: "GET", path: "/repositories/{repository}/tags", handle: a.listTags, query: paging},
 		{method: "GET", path: "/repositories/{repository}/tags/{tag}", handle: a.getTag},
+		{method: "PUT", path: "/repositories/{repository}/tags/{tag}", handle: a.putTag},
 		{method: "DELETE", path: "/repositories/{repository}/tags/{tag}", handle: a.deleteTag},
 	}
 }

@@ -190,8 +190,14 @@ const indexType = "application/vnd.oci.image.index.v1+json"
 // push makes tags in a repository.
 func (w *world) push(repo string, tags ...string) {
 	w.Helper()
+	w.pushAnother("", repo, tags...)
+}
+
+// pushAnother is push of another manifest for each note.
+func (w *world) pushAnother(note, repo string, tags ...string) string {
+	w.Helper()
 	p := registry.Push{Repository: oci.MustRepository(repo), ContentType: indexType,
-		Body: []byte(`{"schemaVersion":2,"mediaType":"` + indexType + `","manifests":[]}`)}
+		Body: []byte(`{"schemaVersion":2,"mediaType":"` + indexType + `","manifests":[],"annotations":{"note":"` + note + `"}}`)}
 	for _, s := range tags {
 		tag, err := oci.ParseTag(s)
 		if err != nil {
@@ -199,7 +205,9 @@ func (w *world) push(repo string, tags ...string) {
 		}
 		p.Tags = append(p.Tags, tag)
 	}
-	if _, err := w.registry.PutManifest(w.Context(), p); err != nil {
+	pushed, err := w.registry.PutManifest(w.Context(), p)
+	if err != nil {
 		w.Fatal(err)
 	}
+	return pushed.Digest.String()
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage/storagetest"
 )
 
 func TestUsers(t *testing.T) {
@@ -168,6 +169,81 @@ func TestRepositories(t *testing.T) {
 	w.want(204, "", "DELETE", "/repositories/team", "")
 	w.want(404, oci.CodeNameUnknown, "DELETE", "/repositories/team", "")
 	w.want(200, "", "GET", "/repositories/team%2Fapp", "") // one below it stays
+}
+
+func TestPutTag(t *testing.T) {
+	w := newWorld(t, nil).withAdmin()
+	w.push("team/app", "v1")
+	one := decodeBody[client.Tag](t, w.want(200, "", "GET", "/repositories/team%2Fapp/tags/v1", "")).Digest.String()
+	two := w.pushAnother("two", "team/app", "v2")
+	body := func(digest string) string { return fmt.Sprintf(`{"digest":%q}`, digest) }
+	const stable = "/repositories/team%2Fapp/tags/stable"
+	points := func(want string) {
+		t.Helper()
+		if got := decodeBody[client.Tag](t, w.want(200, "", "GET", stable, "")); got.Digest.String() != want {
+			t.Errorf("the tag points at %s, want %s", got.Digest, want)
+		}
+	}
+
+	w.want(412, oci.CodePreconditionFailed, "PUT", stable, body(one), `If-Match: "`+one+`"`)
+	w.want(404, oci.CodeManifestUnknown, "GET", stable, "")
+	rec := w.want(201, "", "PUT", stable, body(one), "If-None-Match: *")
+	if rec.Header().Get("Location") != client.BasePath+stable || rec.Header().Get("ETag") != `"`+one+`"` {
+		t.Errorf("%v", rec.Header())
+	}
+	if got := decodeBody[client.Tag](t, rec); got.Name != "stable" || got.Digest.String() != one || got.MediaType != indexType || got.Size == 0 {
+		t.Errorf("%+v", got)
+	}
+	w.want(200, "", "PUT", stable, body(one), "If-None-Match: *") // the answer was lost
+	w.want(412, oci.CodePreconditionFailed, "PUT", stable, body(two), "If-None-Match: *")
+	w.want(412, oci.CodePreconditionFailed, "PUT", stable, body(two), `If-Match: "`+two+`"`)
+	points(one)
+	w.want(200, "", "PUT", stable, body(two), `If-Match: "`+one+`"`)
+	points(two)
+	w.want(200, "", "PUT", stable, body(two), `If-Match: "`+one+`"`)
+	w.want(200, "", "PUT", stable, body(one))
+	points(one)
+
+	absent := oci.FromBytes([]byte("absent")).String()
+	w.want(404, oci.CodeManifestUnknown, "PUT", stable, body(absent))
+	w.want(404, oci.CodeManifestUnknown, "PUT", "/repositories/other/tags/v1", body(one)) // another's manifest
+	w.want(400, oci.CodeDigestInvalid, "PUT", stable, body("sha256:x"))
+	w.want(400, oci.CodeInvalid, "PUT", stable, `{}`)
+	w.want(400, oci.CodeInvalid, "PUT", stable, `{"digest":1}`)
+	w.want(400, oci.CodeInvalid, "PUT", stable, body(one), "If-Match: x")
+	w.want(400, oci.CodeTagInvalid, "PUT", "/repositories/team%2Fapp/tags/-v", body(one))
+	w.want(400, oci.CodeNameInvalid, "PUT", "/repositories/Team/tags/v", body(one))
+	points(one)
+	w.want(404, oci.CodeNameUnknown, "GET", "/repositories/other", "")
+}
+
+// TestPutTagOvertaken: somebody else moves the tag while a conditional request
+// is under way.
+func TestPutTagOvertaken(t *testing.T) {
+	w := newWorld(t, nil).withAdmin()
+	w.push("team/app", "stable")
+	one := decodeBody[client.Tag](t, w.want(200, "", "GET", "/repositories/team%2Fapp/tags/stable", "")).Digest.String()
+	two := w.pushAnother("two", "team/app", "v2")
+	w.want(200, "", "GET", "/server", "") // the password is remembered
+	done := false
+	w.faults.On(func(c storagetest.Call) storagetest.Fault {
+		if c.Op == "Records.Put" && strings.HasSuffix(c.Key, "/tags/stable/current/link") && !done {
+			done = true
+			w.pushAnother("three", "team/app", "stable")
+		}
+		return storagetest.None
+	})
+	w.want(412, oci.CodePreconditionFailed, "PUT", "/repositories/team%2Fapp/tags/stable", fmt.Sprintf(`{"digest":%q}`, two), `If-Match: "`+one+`"`)
+	if !done {
+		t.Error("nobody came in between")
+	}
+}
+
+func TestReadOnly(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.ReadOnly = true }).withAdmin()
+	w.push("team/app", "v1")
+	one := decodeBody[client.Tag](t, w.want(200, "", "GET", "/repositories/team%2Fapp/tags/v1", "")).Digest
+	w.want(405, oci.CodeUnsupported, "PUT", "/repositories/team%2Fapp/tags/v2", fmt.Sprintf(`{"digest":%q}`, one))
 }
 
 func TestDeletesDisabled(t *testing.T) {

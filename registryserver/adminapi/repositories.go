@@ -99,7 +99,7 @@ func (a *api) deleteTag(r *http.Request) (answer, error) {
 			return answer{}, err
 		}
 		if !may(d.String()) {
-			return answer{}, oci.Errorf(oci.CodePreconditionFailed, "the tag %s of repository %s has moved since it was read; read it again", tag, repo)
+			return answer{}, tagMoved(repo, tag)
 		}
 	}
 	return answer{}, a.Registry.DeleteTag(r.Context(), repo, tag)

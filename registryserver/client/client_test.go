@@ -113,7 +113,19 @@ func TestRequests(t *testing.T) {
 		"delete repo":   {func(c *Client) error { return c.DeleteRepository(ctx, "team/app") }, "DELETE /api/v1/repositories/team%2Fapp"},
 		"list tags":     {func(c *Client) error { return drain(c.ListTags(ctx, "team/app")) }, "GET /api/v1/repositories/team%2Fapp/tags?limit=1000"},
 		"get tag":       {func(c *Client) error { _, err := c.GetTag(ctx, "team/app", "v1"); return err }, "GET /api/v1/repositories/team%2Fapp/tags/v1"},
-		"delete tag":    {func(c *Client) error { return c.DeleteTag(ctx, "team/app", "v1") }, "DELETE /api/v1/repositories/team%2Fapp/tags/v1"},
+		"put tag": {func(c *Client) error {
+			_, err := c.PutTag(ctx, "team/app", "v1", oci.FromBytes(nil), oci.FromBytes([]byte("1")))
+			return err
+		}, `PUT /api/v1/repositories/team%2Fapp/tags/v1 If-Match:"` + oci.FromBytes([]byte("1")).String() + `" {"digest":"` + oci.FromBytes(nil).String() + `"}`},
+		"put any tag": {func(c *Client) error {
+			_, err := c.PutTag(ctx, "team/app", "v1", oci.FromBytes(nil), oci.Digest{})
+			return err
+		}, `PUT /api/v1/repositories/team%2Fapp/tags/v1 {"digest":"` + oci.FromBytes(nil).String() + `"}`},
+		"create tag": {func(c *Client) error {
+			_, err := c.CreateTag(ctx, "team/app", "v1", oci.FromBytes(nil))
+			return err
+		}, `PUT /api/v1/repositories/team%2Fapp/tags/v1 If-None-Match:* {"digest":"` + oci.FromBytes(nil).String() + `"}`},
+		"delete tag": {func(c *Client) error { return c.DeleteTag(ctx, "team/app", "v1") }, "DELETE /api/v1/repositories/team%2Fapp/tags/v1"},
 	}
 	for name, tc := range calls {
 		t.Run(name, func(t *testing.T) {
@@ -122,6 +134,9 @@ func TestRequests(t *testing.T) {
 				got = r.Method + " " + r.RequestURI
 				if m := r.Header.Get("If-Match"); m != "" {
 					got += " If-Match:" + m
+				}
+				if m := r.Header.Get("If-None-Match"); m != "" {
+					got += " If-None-Match:" + m
 				}
 				body, _ := io.ReadAll(r.Body)
 				if len(body) > 0 {

@@ -58,6 +58,32 @@ func (c *Client) GetTag(ctx context.Context, repository, tag string) (Tag, error
 	return t, err
 }
 
+// PutTag points a tag at a manifest that the repository has; without one of
+// that digest, the code is MANIFEST_UNKNOWN. Unless ifDigest is zero, the tag
+// must be there and point at it, or point at d already, or the error is of code
+// PRECONDITION_FAILED. Where pushes are forbidden by configuration, the code is
+// UNSUPPORTED.
+func (c *Client) PutTag(ctx context.Context, repository, tag string, d, ifDigest oci.Digest) (Tag, error) {
+	return c.putTag(ctx, repository, tag, d, request{ifRevision: ifDigest.String()})
+}
+
+// CreateTag is PutTag where there must be no such tag that points elsewhere
+// (PRECONDITION_FAILED).
+func (c *Client) CreateTag(ctx context.Context, repository, tag string, d oci.Digest) (Tag, error) {
+	return c.putTag(ctx, repository, tag, d, request{ifAbsent: true})
+}
+
+func (c *Client) putTag(ctx context.Context, repository, tag string, d oci.Digest, r request) (Tag, error) {
+	var t Tag
+	path, err := tagPath(repository, tag)
+	if err != nil {
+		return t, err
+	}
+	r.method, r.path, r.body = http.MethodPut, path, TagSpec{d}
+	err = c.do(ctx, r, &t)
+	return t, err
+}
+
 // DeleteTag removes a tag; the manifest stays. See DeleteRepository.
 func (c *Client) DeleteTag(ctx context.Context, repository, tag string) error {
 	path, err := tagPath(repository, tag)

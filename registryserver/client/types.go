@@ -116,6 +116,11 @@ type Tag struct {
 	Size      int64      `json:"size,omitempty"`
 }
 
+// TagSpec is where a tag is to point.
+type TagSpec struct {
+	Digest oci.Digest `json:"digest"`
+}
+
 // Server describes the server and what it can do.
 type Server struct {
 	Version     string   `json:"version"`

@@ -107,6 +107,23 @@ type Push struct {
 	Tags        []oci.Tag
 	ContentType string
 	Body        []byte
+	// May is asked about each tag as it is before it moves: the zero digest stands
+	// for one that is not there. Nil allows everything.
+	May func(tag oci.Tag, now oci.Digest) error
+}
+
+// may asks p.May about every tag.
+func (p Push) may(was []storage.Record) error {
+	if p.May == nil {
+		return nil
+	}
+	for i, tag := range p.Tags {
+		now, _ := oci.ParseDigest(string(was[i].Value)) // what is damaged can be overwritten
+		if err := p.May(tag, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Pushed is what became of a Push.
@@ -139,6 +156,9 @@ func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
 		return Pushed{}, err
 	}
 	was, err := r.readTags(ctx, p.Repository, p.Tags)
+	if err == nil {
+		err = p.may(was)
+	}
 	if err != nil {
 		return Pushed{}, err
 	}

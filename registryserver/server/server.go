@@ -93,6 +93,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	admin, err := adminapi.New(adminapi.Config{
 		Gate: s.gate, Directory: users, Registry: images, Certificates: s.installed, Log: s.log,
 		Server: s.describe, DeletesDisabled: c.Storage.Delete != nil && !*c.Storage.Delete || c.Storage.ReadOnly,
+		ReadOnly: c.Storage.ReadOnly,
 	})
 	if err != nil {
 		return nil, err

@@ -1,0 +1,83 @@
+package adminapi
+
+import (
+	"net/http"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/client"
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
+)
+
+// tagBody is client.TagSpec with what is missing told from what is wrong.
+type tagBody struct {
+	Digest *string `json:"digest"`
+}
+
+// putTag pushes a manifest that is there already once more, under the tag: what
+// holds for pushes holds here. Pointing a tag where it points changes nothing,
+// whatever the request demands of it, since it may be a repeated one.
+func (a *api) putTag(r *http.Request) (answer, error) {
+	repo, tag, err := tagOf(r)
+	if err != nil {
+		return answer{}, err
+	}
+	d, err := wantedDigest(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if a.ReadOnly {
+		return answer{}, oci.Errorf(oci.CodeUnsupported, "the configuration forbids pushes, and so to move tags (storage.maintenance.readonly)")
+	}
+	may, err := condition(r)
+	if err != nil {
+		return answer{}, err
+	}
+	m, err := a.Registry.Manifest(r.Context(), repo, oci.Reference{Digest: d})
+	if err != nil {
+		return answer{}, err
+	}
+	created := false
+	_, err = a.Registry.PutManifest(r.Context(), registry.Push{
+		Repository: repo, Digest: d, Tags: []oci.Tag{tag}, ContentType: m.MediaType, Body: m.Content,
+		May: func(_ oci.Tag, now oci.Digest) error {
+			created = now.IsZero()
+			switch {
+			case now == d, may == nil:
+				return nil
+			case now.IsZero() && r.Header.Get("If-Match") != "":
+				return oci.Errorf(oci.CodePreconditionFailed, "there is no tag %s in repository %s, and the request says that there is", tag, repo)
+			case !now.IsZero() && !may(now.String()):
+				return tagMoved(repo, tag)
+			}
+			return nil
+		},
+	})
+	if err == nil && may != nil {
+		// A push that another one overtakes counts as the earlier of the two; one that
+		// depends on what was there must not.
+		var now oci.Digest
+		if now, err = a.Registry.ResolveTag(r.Context(), repo, tag); err == nil && now != d {
+			err = tagMoved(repo, tag)
+		}
+	}
+	ans := answer{body: client.Tag{Name: tag.String(), Digest: d, MediaType: m.MediaType, Size: int64(len(m.Content))}, etag: d.String()}
+	if created {
+		ans.status, ans.location = http.StatusCreated, "/repositories/"+escaped(repo.String())+"/tags/"+escaped(tag.String())
+	}
+	return ans, err
+}
+
+func wantedDigest(r *http.Request) (oci.Digest, error) {
+	var body tagBody
+	if err := decode(r, &body); err != nil {
+		return oci.Digest{}, err
+	}
+	if body.Digest == nil {
+		return oci.Digest{}, oci.Errorf(oci.CodeInvalid, "the field digest is missing")
+	}
+	return oci.ParseDigest(*body.Digest)
+}
+
+func tagMoved(repo oci.Repository, tag oci.Tag) error {
+	return oci.Errorf(oci.CodePreconditionFailed, "the tag %s of repository %s has moved since it was read; read it again", tag, repo)
+}
