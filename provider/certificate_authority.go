@@ -75,21 +75,25 @@ func parsePrivateKey(s string) (crypto.Signer, error) {
 	}
 }
 
-// checkKey returns an error unless the key belongs to the certificate.
+// checkKey returns an error unless the key belongs to the issuer.
 func checkKey(c *x509.Certificate, key crypto.Signer) error {
-	var matches bool
-	switch public := key.Public().(type) {
-	case *rsa.PublicKey:
-		matches = public.Equal(c.PublicKey)
-	case *ecdsa.PublicKey:
-		matches = public.Equal(c.PublicKey)
-	case ed25519.PublicKey:
-		matches = public.Equal(c.PublicKey)
-	}
-	if !matches {
+	if !belongs(c, key) {
 		return fmt.Errorf("the private key does not belong to the certificate of the issuer (%s)", nameOf(c))
 	}
 	return nil
+}
+
+// belongs reports whether the key is that of the certificate.
+func belongs(c *x509.Certificate, key crypto.Signer) bool {
+	switch public := key.Public().(type) {
+	case *rsa.PublicKey:
+		return public.Equal(c.PublicKey)
+	case *ecdsa.PublicKey:
+		return public.Equal(c.PublicKey)
+	case ed25519.PublicKey:
+		return public.Equal(c.PublicKey)
+	}
+	return false
 }
 
 // checkIssuable returns why the issuer cannot sign the certificate now, or nil.

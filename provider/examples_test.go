@@ -56,7 +56,9 @@ func TestExamples(t *testing.T) {
 		"resources/registry_user/resource*.tf",
 		"resources/registry_policy/resource*.tf",
 		"resources/registry_certificate/resource*.tf",
+		"resources/registry_server_certificate/resource*.tf",
 		"data-sources/registry_server/data-source*.tf",
+		"ephemeral-resources/registry_password/ephemeral-resource*.tf",
 		"functions/parse_image_reference/function*.tf",
 		"functions/image_reference/function*.tf",
 		"functions/semver_tags/function*.tf",
@@ -78,7 +80,11 @@ func TestExamples(t *testing.T) {
 
 // The import blocks of the documentation import what its examples make.
 func TestExamplesImport(t *testing.T) {
-	for name, id := range map[string]string{"registry_user.ci": "ci", "registry_policy.team": "team"} {
+	for name, id := range map[string]string{
+		"registry_user.ci":                 "ci",
+		"registry_policy.team":             "team",
+		"registry_server_certificate.main": "main",
+	} {
 		t.Run(name, func(t *testing.T) {
 			kind, _, _ := strings.Cut(name, ".")
 			s := startServer(t)

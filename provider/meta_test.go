@@ -33,6 +33,11 @@ func TestEverythingIsDocumented(t *testing.T) {
 		describedBlock(t, name, s.Block)
 		exist(t, name, "../docs/data-sources/"+short+".md", "../examples/data-sources/"+name+"/data-source.tf", "data_source_"+short+"_test.go")
 	}
+	for name, s := range schema.EphemeralResourceSchemas {
+		short := strings.TrimPrefix(name, "registry_")
+		describedBlock(t, name, s.Block)
+		exist(t, name, "../docs/ephemeral-resources/"+short+".md", "../examples/ephemeral-resources/"+name+"/ephemeral-resource.tf", "ephemeral_"+short+"_test.go")
+	}
 	for name, f := range schema.Functions {
 		described(t, name, f.Description)
 		described(t, name+", summary", f.Summary)

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
@@ -18,8 +19,9 @@ import (
 )
 
 var (
-	_ provider.Provider              = (*registryProvider)(nil)
-	_ provider.ProviderWithFunctions = (*registryProvider)(nil)
+	_ provider.Provider                       = (*registryProvider)(nil)
+	_ provider.ProviderWithEphemeralResources = (*registryProvider)(nil)
+	_ provider.ProviderWithFunctions          = (*registryProvider)(nil)
 )
 
 // registryProvider is the provider. Its fields are what tests replace.
@@ -113,7 +115,9 @@ func (p *registryProvider) Schema(_ context.Context, _ provider.SchemaRequest, r
 func (p *registryProvider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
 		func() resource.Resource { return &certificateResource{now: p.now} },
+		func() resource.Resource { return &serverCertificateResource{} },
 		func() resource.Resource { return &policyResource{inUseTimeout: p.inUseTimeout} },
+		func() resource.Resource { return &tagResource{} },
 		func() resource.Resource { return &userResource{} },
 	}
 }
@@ -121,6 +125,12 @@ func (p *registryProvider) Resources(context.Context) []func() resource.Resource
 func (p *registryProvider) DataSources(context.Context) []func() datasource.DataSource {
 	return []func() datasource.DataSource{
 		func() datasource.DataSource { return &serverDataSource{} },
+	}
+}
+
+func (p *registryProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{
+		func() ephemeral.EphemeralResource { return passwordEphemeralResource{} },
 	}
 }
 

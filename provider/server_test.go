@@ -29,6 +29,7 @@ type testServer struct {
 	faults   []fault
 	requests []request
 	handler  http.Handler
+	server   *server.Server
 }
 
 // fault answers a request, with or without the server.
@@ -57,6 +58,7 @@ func newServer(t *testing.T) *testServer {
 version: 0.1
 storage: {filesystem: {rootdirectory: %q}}
 admin: {username: admin, password: %s}
+http: {addr: "127.0.0.1:0", secret: the-secret-of-the-test-server, tls: {managed: true}}
 `, t.TempDir(), adminPassword), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +67,7 @@ admin: {username: admin, password: %s}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &testServer{handler: s.Handler()}
+	return &testServer{handler: s.Handler(), server: s}
 }
 
 func (s *testServer) at(t *testing.T, url string) {
@@ -239,6 +241,9 @@ func (s *testServer) isEmpty(t *testing.T) {
 		if err != nil || u.Username != "admin" {
 			t.Errorf("the user %q is left, %v", u.Username, err)
 		}
+	}
+	for c, err := range s.admin.ListCertificates(t.Context()) {
+		t.Errorf("the certificate %q is left, %v", c.Name, err)
 	}
 	for p, err := range s.admin.ListPolicies(t.Context()) {
 		if err != nil || !p.BuiltIn {

@@ -1,0 +1,4 @@
+import {
+  to = registry_server_certificate.main
+  id = "main"
+}

@@ -1,0 +1,4 @@
+import {
+  to = registry_tag.stable
+  id = "team/api:stable"
+}

@@ -1,0 +1,2 @@
+# REPOSITORY:TAG
+terraform import registry_tag.stable team/api:stable
