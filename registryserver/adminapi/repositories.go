@@ -6,6 +6,7 @@ import (
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
 
 func (a *api) listRepositories(r *http.Request) (answer, error) {
@@ -44,7 +45,7 @@ func (a *api) deleteRepository(r *http.Request) (answer, error) {
 	if err := a.mayDelete(); err != nil {
 		return answer{}, err
 	}
-	return answer{}, a.Registry.DeleteRepository(r.Context(), repo)
+	return answer{}, a.Registry.DeleteRepository(r.Context(), repo, registry.Deletion{Images: true})
 }
 
 func (a *api) listTags(r *http.Request) (answer, error) {

@@ -1,6 +1,8 @@
 package oci_test
 
 import (
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
@@ -46,6 +48,38 @@ func FuzzParseManifest(f *testing.F) {
 		again, err := oci.ParseManifest("", body)
 		if err != nil || again.MediaType != m.MediaType {
 			t.Errorf("pushed as %s, read back as %v, %v", m.MediaType, again, err)
+		}
+	})
+}
+
+// Ensure that a tag pattern matches what a regular expression made of it does,
+// and that no pattern parses that is not itself again.
+func FuzzTagPattern(f *testing.F) {
+	for _, pair := range [][2]string{{"v*", "v1.0"}, {"*", "latest"}, {"*-rc*", "v1-rc1"}, {"", ""}, {"v1", "v1"}, {"a*b*c", "abbc"}, {"**", "a"}, {".x", "a"}} {
+		f.Add(pair[0], pair[1])
+	}
+	f.Fuzz(func(t *testing.T, s, name string) {
+		p, err := oci.ParseTagPattern(s)
+		if err != nil {
+			if oci.ErrorCode(err) != oci.CodeInvalid {
+				t.Errorf("%v; want INVALID", err)
+			}
+			return
+		}
+		if p.String() != s {
+			t.Errorf("%q became %q", s, p)
+		}
+		// Some tag matches, or it would be a rule that never does.
+		if some, err := oci.ParseTag(strings.ReplaceAll(s, "*", "a")); err != nil || !p.Match(some) {
+			t.Errorf("%q does not match %q", s, some)
+		}
+		tag, err := oci.ParseTag(name)
+		if err != nil {
+			return
+		}
+		want := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(s), `\*`, ".*") + "$").MatchString(name)
+		if got := p.Match(tag); got != want {
+			t.Errorf("%q matches %q: %t, want %t", s, name, got, want)
 		}
 	})
 }

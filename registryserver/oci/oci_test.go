@@ -2,6 +2,7 @@ package oci_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -99,6 +100,39 @@ func TestGlob(t *testing.T) {
 		if _, err := oci.ParseGlob(s); oci.ErrorCode(err) != oci.CodeInvalid {
 			t.Errorf("ParseGlob(%q): %v; want INVALID", s, err)
 		}
+	}
+}
+
+func TestTagPatterns(t *testing.T) {
+	for pattern, tags := range map[string][2]string{ // what matches, and what does not
+		"v*": {"v v1 v1.2-rc.3", "1 V1 xv1"}, "*": {"v1 latest _", ""}, "v1": {"v1", "v v10"}, "*-rc*": {"a-rc1 v1-rc", "v1rc"}, "V*.0": {"V1.0 V.0", "V1.0.1"},
+	} {
+		p, err := oci.ParseTagPattern(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, list := range tags {
+			for name := range strings.FieldsSeq(list) {
+				tag, err := oci.ParseTag(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if p.Match(tag) != (i == 0) {
+					t.Errorf("%q matches %q: %t", pattern, name, i != 0)
+				}
+			}
+		}
+	}
+	for _, s := range []string{"", "**", "v**", "a b", "a/b", "sha256:x", ".*", "-*", "v[0-9]", "v?", "ä", strings.Repeat("a", 129)} {
+		if _, err := oci.ParseTagPattern(s); oci.ErrorCode(err) != oci.CodeInvalid {
+			t.Errorf("ParseTagPattern(%q): %v; want INVALID", s, err)
+		}
+	}
+	if got, err := oci.ParseTagPatterns([]string{"v*", "1.*", "v*"}); err != nil || fmt.Sprint(got) != "[1.* v*]" {
+		t.Errorf("ParseTagPatterns: %v, %v", got, err)
+	}
+	if _, err := oci.ParseTagPatterns(make([]string, oci.MaxTagPatterns+1)); oci.ErrorCode(err) != oci.CodeInvalid {
+		t.Errorf("too many patterns: %v", err)
 	}
 }
 

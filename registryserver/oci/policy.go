@@ -66,14 +66,16 @@ func (g Glob) MatchesAll() bool { return g.pattern == "**" }
 
 // Match reports whether the repository matches. Its cost is bounded by the
 // product of the two lengths, whatever the pattern.
-func (g Glob) Match(r Repository) bool {
-	name := r.name
+func (g Glob) Match(r Repository) bool { return matchGlob(g.pattern, r.name) }
+
+// matchGlob reports whether the whole of name is as the pattern says.
+func matchGlob(pattern, name string) bool {
 	// can[j] says whether the pattern so far can end after name[:j].
 	can := make([]bool, len(name)+1)
 	can[0] = true
-	for i := 0; i < len(g.pattern); i++ {
-		if g.pattern[i] == '*' {
-			across := i+1 < len(g.pattern) && g.pattern[i+1] == '*'
+	for i := 0; i < len(pattern); i++ {
+		if pattern[i] == '*' {
+			across := i+1 < len(pattern) && pattern[i+1] == '*'
 			if across {
 				i++
 			}
@@ -83,7 +85,7 @@ func (g Glob) Match(r Repository) bool {
 			continue
 		}
 		for j := len(name); j >= 1; j-- {
-			can[j] = can[j-1] && name[j-1] == g.pattern[i]
+			can[j] = can[j-1] && name[j-1] == pattern[i]
 		}
 		can[0] = false
 	}

@@ -61,13 +61,14 @@ func CheckPasswordHash(s string) error {
 
 var bcryptRE = regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
 
-// Limits of what is said about users and policies.
+// Limits of what is said about users, policies and repositories.
 const (
 	MaxDescriptionBytes = 1024
 	MaxPoliciesPerUser  = 100
 )
 
-// CheckDescription returns why s cannot describe a user or policy, or nil.
+// CheckDescription returns why s cannot describe a user, policy or repository, or
+// nil.
 func CheckDescription(s string) error {
 	switch {
 	case len(s) > MaxDescriptionBytes:

@@ -92,9 +92,12 @@ func (r *Registry) BlobURL(ctx context.Context, info storage.BlobInfo, expires t
 // it was pushed with: one blob, several links. The one that was asked for goes
 // last, so that a deletion that was cut off can be repeated. The content stays for other
 // repositories, until a garbage collection finds no use for it.
-// BLOB_UNKNOWN.
+// BLOB_UNKNOWN; DENIED where immutable tags may need it.
 func (r *Registry) DeleteBlob(ctx context.Context, repo oci.Repository, d oci.Digest) error {
 	info, err := r.statBlob(ctx, repo, d, store)
+	if err == nil {
+		err = r.mayDeleteBlob(ctx, repo)
+	}
 	if err != nil {
 		return err
 	}

@@ -2,16 +2,18 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"strings"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 // Repositories yields the names of all repositories in byte order, after the
-// given one. A repository is what has manifests or layers: distribution 3
-// looks for the one, distribution 2 for the other.
+// given one. A repository is what has manifests or layers (distribution 3 looks
+// for the one, distribution 2 for the other), or settings.
 func (r *Registry) Repositories(ctx context.Context, after string) iter.Seq2[oci.Repository, error] {
 	if r.indexStands.Load() {
 		return r.indexed(ctx, after)
@@ -21,8 +23,39 @@ func (r *Registry) Repositories(ctx context.Context, after string) iter.Seq2[oci
 
 // walked is Repositories without the index.
 func (r *Registry) walked(ctx context.Context, after string) iter.Seq2[oci.Repository, error] {
+	pushed := func(yield func(oci.Repository, error) bool) { r.walk(ctx, "", after, yield) }
+	return merged(pushed, r.settled(ctx, after))
+}
+
+// settled yields the repositories that have settings.
+func (r *Registry) settled(ctx context.Context, after string) iter.Seq2[oci.Repository, error] {
+	return r.named(ctx, settingsFolder, after)
+}
+
+// merged yields what is in one of two sorted sequences, or in both, once. It ends
+// at the first error.
+func merged(a, b iter.Seq2[oci.Repository, error]) iter.Seq2[oci.Repository, error] {
 	return func(yield func(oci.Repository, error) bool) {
-		r.walk(ctx, "", after, yield)
+		next, stop := iter.Pull2(b)
+		defer stop()
+		other, otherErr, more := next()
+		for repo, err := range a {
+			for err == nil && more && (otherErr != nil || other.String() < repo.String()) {
+				if !yield(other, otherErr) || otherErr != nil {
+					return
+				}
+				other, otherErr, more = next()
+			}
+			if !yield(repo, err) || err != nil {
+				return
+			}
+			if more && otherErr == nil && other == repo {
+				other, otherErr, more = next()
+			}
+		}
+		for more && yield(other, otherErr) && otherErr == nil {
+			other, otherErr, more = next()
+		}
 	}
 }
 
@@ -55,19 +88,32 @@ func (r *Registry) walk(ctx context.Context, prefix, after string, yield func(oc
 		if err != nil {
 			continue // foreign
 		}
-		exists, err := r.RepositoryExists(ctx, repo)
+		pushed, err := r.hasContent(ctx, repo)
 		if err != nil {
 			return yield(oci.Repository{}, err)
 		}
-		if exists && !yield(repo, nil) {
+		if pushed && !yield(repo, nil) {
 			return false
 		}
 	}
 	return true
 }
 
-// RepositoryExists reports whether the repository has manifests or layers.
+// RepositoryExists reports whether the repository has manifests, layers or
+// settings.
 func (r *Registry) RepositoryExists(ctx context.Context, repo oci.Repository) (bool, error) {
+	if pushed, err := r.hasContent(ctx, repo); pushed || err != nil {
+		return pushed, err
+	}
+	_, err := r.records.Get(ctx, settingsKey(repo.String()))
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// hasContent reports whether the repository has manifests or layers.
+func (r *Registry) hasContent(ctx context.Context, repo oci.Repository) (bool, error) {
 	for name, err := range r.records.Children(ctx, repositoryDir(repo), "") {
 		if err != nil {
 			return false, err
@@ -77,35 +123,4 @@ func (r *Registry) RepositoryExists(ctx context.Context, repo oci.Repository) (b
 		}
 	}
 	return false, nil
-}
-
-// DeleteRepository removes a repository: its tags, then its manifests, then
-// its layers. Repositories below it (a/b below a) stay. Content that no other
-// repository uses stays until a garbage collection. NAME_UNKNOWN.
-func (r *Registry) DeleteRepository(ctx context.Context, repo oci.Repository) error {
-	exists, err := r.RepositoryExists(ctx, repo)
-	if err != nil {
-		return err
-	}
-	if !exists {
-		return &oci.Error{Code: oci.CodeNameUnknown, Message: "repository " + repo.String() + " unknown", Detail: map[string]string{"name": repo.String()}}
-	}
-	return r.deleting(ctx, func() error { return r.deleteRepository(ctx, repo) })
-}
-
-func (r *Registry) deleteRepository(ctx context.Context, repo oci.Repository) error {
-	for tag, err := range r.Tags(ctx, repo, "") {
-		if err != nil {
-			return err
-		}
-		if err := r.DeleteTag(ctx, repo, tag); err != nil && oci.ErrorCode(err) != oci.CodeManifestUnknown {
-			return err
-		}
-	}
-	for _, part := range []string{"/_referrers/", "/_manifests/", "/_layers/", "/_uploads/"} {
-		if err := r.deleteAll(ctx, repositoryDir(repo)+part); err != nil {
-			return err
-		}
-	}
-	return r.leave(ctx, repo)
 }

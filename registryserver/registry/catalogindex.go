@@ -32,15 +32,20 @@ const (
 	reindexGrace = 6 * time.Hour
 )
 
-// indexKey names the entry of a repository. '/' would make "a/b" lie below "a",
-// so the three characters that sort before digits become three others that do.
-func indexKey(name string) string {
-	return indexFolder + strings.NewReplacer("-", "+", ".", ",", "/", "-").Replace(name)
-}
+func indexKey(name string) string { return indexFolder + keyOfName(name) }
 
 // indexedName is the name that indexKey was given.
-func indexedName(key string) string {
-	return strings.NewReplacer("+", "-", ",", ".", "-", "/").Replace(strings.TrimPrefix(key, indexFolder))
+func indexedName(key string) string { return nameOfKey(strings.TrimPrefix(key, indexFolder)) }
+
+// keyOfName is the name of a repository as the last part of a key. '/' would make
+// "a/b" lie below "a", so the three characters that sort before digits become
+// three others that do.
+func keyOfName(name string) string {
+	return strings.NewReplacer("-", "+", ".", ",", "/", "-").Replace(name)
+}
+
+func nameOfKey(key string) string {
+	return strings.NewReplacer("+", "-", ",", ".", "-", "/").Replace(key)
 }
 
 // enter makes sure that the repository is in the index.
@@ -63,17 +68,22 @@ func (r *Registry) enter(ctx context.Context, repo oci.Repository, from source) 
 
 // indexed yields the repositories in the index.
 func (r *Registry) indexed(ctx context.Context, after string) iter.Seq2[oci.Repository, error] {
+	return r.named(ctx, indexFolder, after)
+}
+
+// named yields the repositories that records of a folder are named for.
+func (r *Registry) named(ctx context.Context, folder, after string) iter.Seq2[oci.Repository, error] {
 	return func(yield func(oci.Repository, error) bool) {
 		from := ""
 		if after != "" {
-			from = indexKey(after)
+			from = folder + keyOfName(after)
 		}
-		for key, err := range r.records.List(ctx, indexFolder, from) {
+		for key, err := range r.records.List(ctx, folder, from) {
 			if err != nil {
 				yield(oci.Repository{}, err)
 				return
 			}
-			repo, err := oci.ParseRepository(indexedName(key))
+			repo, err := oci.ParseRepository(nameOfKey(strings.TrimPrefix(key, folder)))
 			if err == nil && !yield(repo, nil) {
 				return
 			}

@@ -88,11 +88,11 @@ func TestIndex(t *testing.T) {
 	pushTo(t, r, "new")
 	pushTo(t, foreign, "foreign")
 	want(other, "a", "a-b", "a/b", "new")
-	if err := r.DeleteRepository(t.Context(), oci.MustRepository("a")); err != nil {
+	if err := r.DeleteRepository(t.Context(), oci.MustRepository("a"), Deletion{Images: true}); err != nil {
 		t.Fatal(err)
 	}
 	want(other, "a-b", "a/b", "new")
-	if err := foreign.DeleteRepository(t.Context(), oci.MustRepository("a/b")); err != nil {
+	if err := foreign.DeleteRepository(t.Context(), oci.MustRepository("a/b"), Deletion{Images: true}); err != nil {
 		t.Fatal(err)
 	}
 	clock = clock.Add(reindexEvery + time.Minute)
@@ -100,9 +100,23 @@ func TestIndex(t *testing.T) {
 	want(r, "a-b", "foreign", "new")
 }
 
-// Ensure that a push to a repository that another instance is deleting leaves it
-// in the index, at whatever step of the deletion it comes.
+// Ensure that a push to a repository that another instance is deleting, or making
+// it anew, leaves it in the index, at whatever step of the deletion it comes.
 func TestIndexAgainstDeletion(t *testing.T) {
+	t.Run("push", func(t *testing.T) {
+		indexAgainstDeletion(t, func(r *Registry) { pushTo(t, r, "a") })
+	})
+	t.Run("create", func(t *testing.T) {
+		indexAgainstDeletion(t, func(r *Registry) {
+			if _, err := r.CreateRepository(t.Context(), oci.MustRepository("a"), SettingsSpec{}, ""); err != nil && oci.ErrorCode(err) != oci.CodeConflict {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+func indexAgainstDeletion(t *testing.T, enter func(*Registry)) {
+	t.Helper()
 	repo := oci.MustRepository("a")
 	for n := 0; ; n++ {
 		s, clock := storagetest.NewMemory(), time.Now()
@@ -118,11 +132,11 @@ func TestIndexAgainstDeletion(t *testing.T) {
 				if _, err := pusher.facts.look(context.Background()); err != nil {
 					t.Error(err)
 				}
-				pushTo(t, pusher, "a")
+				enter(pusher)
 			}
 			return storagetest.None
 		})
-		if err := deleter.DeleteRepository(t.Context(), repo); err != nil {
+		if err := deleter.DeleteRepository(t.Context(), repo, Deletion{Images: true}); err != nil {
 			t.Fatal(err)
 		}
 		exists, err := pusher.RepositoryExists(t.Context(), repo)

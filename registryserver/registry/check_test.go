@@ -18,7 +18,7 @@ func check(t *testing.T, r *registry.Registry, repair bool) []string {
 	var kinds []string
 	sum, err := r.Check(t.Context(), registry.CheckOptions{Content: true, Repair: repair}, func(f registry.Finding) {
 		kinds = append(kinds, f.Kind)
-		if f.Message == "" || repair && f.Kind != "blob-orphan" && f.Kind != "reference-missing" && !f.Repaired {
+		if f.Message == "" || repair && f.Kind != "blob-orphan" && f.Kind != "reference-missing" && f.Kind != "settings-damaged" && !f.Repaired {
 			t.Errorf("%+v", f)
 		}
 	})
@@ -67,6 +67,9 @@ func TestCheck(t *testing.T) {
 		"a referrer is not listed": {func(t *testing.T, s store, p pushed) {
 			must(t, s.Records().Delete(t.Context(), repo+"/_referrers/sha256/"+p.image.Hex()+"/sha256/"+p.signature.Hex()+"/descriptor", storage.Any))
 		}, []string{"referrer-missing"}, nil},
+		"the settings are damaged": {func(t *testing.T, s store, p pushed) {
+			write(t, s, settingsOfApp, "{}")
+		}, []string{"settings-damaged"}, []string{"settings-damaged"}},
 		"a listed referrer is gone": {func(t *testing.T, s store, p pushed) {
 			must(t, s.Records().Delete(t.Context(), repo+"/_manifests/revisions/sha256/"+p.signature.Hex()+"/link", storage.Any))
 		}, []string{"blob-orphan", "referrer-dangling"}, []string{"blob-orphan"}},

@@ -18,13 +18,24 @@ func (c *checker) repositories(ctx context.Context) error {
 		c.progress()
 		// In the order in which one thing leads to the next, so that one repair
 		// sees what the one before it removed.
-		for _, step := range []func(context.Context, oci.Repository) error{c.layers, c.revisions, c.referrers, c.tags} {
+		for _, step := range []func(context.Context, oci.Repository) error{c.settings, c.layers, c.revisions, c.referrers, c.tags} {
 			if err := step(ctx, repo); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// settings checks that the settings of the repository can be read. There is no
+// repair: without them, what they protect would not be.
+func (c *checker) settings(ctx context.Context, repo oci.Repository) error {
+	_, err := c.r.readSettings(ctx, repo)
+	if !errors.Is(err, errSettingsDamaged) {
+		return err
+	}
+	return c.report(ctx, Finding{Severity: Broken, Kind: "settings-damaged", Repository: repo.String(),
+		Message: "the settings of the repository are not what this server writes, so that no tag can be pushed or deleted; set them again (PUT /api/v1/repositories/NAME)"}, nil)
 }
 
 // links yields the links below a folder of "<algorithm>/<hex>/link": the digest

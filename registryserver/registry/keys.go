@@ -59,11 +59,16 @@ func (r *Registry) readLink(ctx context.Context, key string) (oci.Digest, storag
 	if err != nil {
 		return oci.Digest{}, "", err
 	}
-	d, err := oci.ParseDigest(strings.TrimSpace(string(rec.Value)))
+	d, err := linked(rec)
 	if err != nil {
 		return oci.Digest{}, rec.Version, fmt.Errorf("link %s is damaged: %w", key, storage.ErrNotFound)
 	}
 	return d, rec.Version, nil
+}
+
+// linked returns the digest that a link holds, if it holds one.
+func linked(link storage.Record) (oci.Digest, error) {
+	return oci.ParseDigest(strings.TrimSpace(string(link.Value)))
 }
 
 // resolveLink returns the canonical digest that the link of d holds. A damaged

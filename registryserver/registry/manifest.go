@@ -140,7 +140,7 @@ type Pushed struct {
 // epoch: whoever deletes changes that first. Either the push sees it, and asks
 // the store again, or the deletion comes after the push. DIGEST_INVALID, MANIFEST_INVALID, or one
 // MANIFEST_BLOB_UNKNOWN for each thing that the manifest names and the
-// repository lacks, joined.
+// repository lacks, joined; DENIED if a tag is immutable and points elsewhere.
 func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
 	m, err := oci.ParseManifest(p.ContentType, p.Body)
 	if err != nil {
@@ -155,7 +155,7 @@ func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
 	if err := r.checkReferences(ctx, p.Repository, m, remembered); err != nil {
 		return Pushed{}, err
 	}
-	was, err := r.readTags(ctx, p.Repository, p.Tags)
+	was, rules, err := r.readTags(ctx, p.Repository, p.Tags, d)
 	if err == nil {
 		err = p.may(was)
 	}
@@ -169,7 +169,7 @@ func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
 		return Pushed{}, err
 	}
 	for i, tag := range p.Tags {
-		if err := r.putTag(ctx, p.Repository, tag, d, was[i]); err != nil {
+		if err := r.putTag(ctx, rules, tag, d, was[i]); err != nil {
 			return Pushed{}, err
 		}
 	}
@@ -248,7 +248,8 @@ func (r *Registry) knowsManifest(repo oci.Repository, d oci.Digest, m *oci.Manif
 }
 
 // DeleteManifest removes a manifest from the repository, with the tags that
-// point at it. Its bytes stay until a garbage collection. MANIFEST_UNKNOWN.
+// point at it. Its bytes stay until a garbage collection. MANIFEST_UNKNOWN;
+// DENIED if an immutable tag needs it.
 func (r *Registry) DeleteManifest(ctx context.Context, repo oci.Repository, d oci.Digest) error {
 	canonical, err := r.revision(ctx, repo, d, store)
 	if err != nil {
@@ -268,7 +269,14 @@ func (r *Registry) deleteManifest(ctx context.Context, repo oci.Repository, cano
 	case !errors.Is(err, storage.ErrNotFound):
 		return err
 	}
-	if err := r.untag(ctx, repo, names); err != nil {
+	tags, err := r.readAllTags(ctx, repo)
+	if err != nil {
+		return err
+	}
+	if err := r.mayDeleteManifest(ctx, repo, tags, names); err != nil {
+		return err
+	}
+	if err := r.untag(ctx, repo, tags, names); err != nil {
 		return err
 	}
 	if err := r.deleteReferrer(ctx, repo, names, content); err != nil {

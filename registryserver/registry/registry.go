@@ -32,6 +32,7 @@ type Registry struct {
 
 	deleted   func(context.Context)
 	manifests manifestCache
+	public    publicCache
 	facts     *facts
 	flights   singleflight.Group // one question for all who ask it at once
 	// indexStands says that the index has all repositories.
@@ -102,7 +103,7 @@ func New(blobs storage.Blobs, records storage.Records, o Options) *Registry {
 	if o.Deleted == nil {
 		o.Deleted = func(context.Context) {}
 	}
-	return &Registry{blobs: blobs, records: records, rules: o.Validation, log: o.Log, manifests: newManifestCache(), deleted: o.Deleted, facts: newFacts(records, o)}
+	return &Registry{blobs: blobs, records: records, rules: o.Validation, log: o.Log, manifests: newManifestCache(), public: newPublicCache(), deleted: o.Deleted, facts: newFacts(records, o)}
 }
 
 // Watch looks at the epoch record now and then, so that what was seen in the

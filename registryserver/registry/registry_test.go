@@ -203,7 +203,7 @@ func TestDeleteBlobIsNoWalk(t *testing.T) {
 		pushBlob(t, r, app, oci.SHA256, fmt.Sprint(i))
 	}
 	faults.On(nil)
-	if err := r.DeleteBlob(t.Context(), app, d); err != nil || faults.Calls() > 3 {
+	if err := r.DeleteBlob(t.Context(), app, d); err != nil || faults.Calls() > 4 {
 		t.Errorf("%d operations on records, %v", faults.Calls(), err)
 	}
 }
@@ -264,7 +264,7 @@ func TestManifestLife(t *testing.T) {
 		if _, err := r.Manifest(ctx, app, ref(t, second.String())); err != nil {
 			t.Errorf("deleting a tag took the manifest: %v", err)
 		}
-		if err := r.DeleteRepository(ctx, app); err != nil {
+		if err := r.DeleteRepository(ctx, app, registry.Deletion{Images: true}); err != nil {
 			t.Fatal(err)
 		}
 		if got := names(t, r.Repositories(ctx, "")); len(got) != 0 {

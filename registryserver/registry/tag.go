@@ -41,34 +41,41 @@ func (r *Registry) Tags(ctx context.Context, repo oci.Repository, after string) 
 		if found {
 			return
 		}
-		exists, err := r.RepositoryExists(ctx, repo)
-		if err == nil && !exists {
-			err = &oci.Error{Code: oci.CodeNameUnknown, Message: "repository " + repo.String() + " unknown", Detail: map[string]string{"name": repo.String()}}
-		}
-		if err != nil {
+		if err := r.mustExist(ctx, repo); err != nil {
 			yield(oci.Tag{}, err)
 		}
 	}
 }
 
-// readTags reads what the tags are now, for putTag.
-func (r *Registry) readTags(ctx context.Context, repo oci.Repository, tags []oci.Tag) ([]storage.Record, error) {
-	was := make([]storage.Record, len(tags))
+// readTags reads what the tags are now, for putTag, and then the rules for them,
+// unless all tags point at d already. DENIED if a rule forbids that one does.
+func (r *Registry) readTags(ctx context.Context, repo oci.Repository, tags []oci.Tag, d oci.Digest) ([]storage.Record, immutable, error) {
+	was, rules, moves := make([]storage.Record, len(tags)), immutable{repo: repo}, false
 	for i, tag := range tags {
 		rec, err := r.records.Get(ctx, tagCurrent(repo, tag))
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return nil, err
+			return nil, immutable{}, err
 		}
 		was[i] = rec // its version is Absent where there is none
+		moves = moves || string(rec.Value) != d.String()
 	}
-	return was, nil
+	if !moves {
+		return was, rules, nil
+	}
+	rules, err := r.immutableTags(ctx, repo)
+	for i := 0; i < len(tags) && err == nil; i++ {
+		err = rules.mayPut(tags[i], d, was[i])
+	}
+	return was, rules, err
 }
 
 // putTag points the tag at d, if it still is as was says. If it is not, another
 // push or a delete of the tag came in between: ours counts as the earlier of
 // the two, whose result is what the tag shows now. So a write that stalled
-// can never undo a newer one that was acknowledged.
-func (r *Registry) putTag(ctx context.Context, repo oci.Repository, tag oci.Tag, d oci.Digest, was storage.Record) error {
+// can never undo a newer one that was acknowledged. Only where the tag is
+// immutable there is no earlier one: DENIED.
+func (r *Registry) putTag(ctx context.Context, rules immutable, tag oci.Tag, d oci.Digest, was storage.Record) error {
+	repo := rules.repo
 	if _, ok := r.facts.link(tagIndexLink(repo, tag, d)); ok && string(was.Value) == d.String() {
 		return nil // as it was pushed before
 	}
@@ -78,7 +85,7 @@ func (r *Registry) putTag(ctx context.Context, repo oci.Repository, tag oci.Tag,
 		var now storage.Record
 		now, err = r.records.Get(ctx, tagCurrent(repo, tag))
 		if errors.Is(err, storage.ErrNotFound) || err == nil && string(now.Value) != d.String() {
-			return nil
+			return rules.check(tag, "overwritten", "another push of it came first; push under another tag")
 		}
 	}
 	if err != nil {
@@ -88,11 +95,18 @@ func (r *Registry) putTag(ctx context.Context, repo oci.Repository, tag oci.Tag,
 }
 
 // DeleteTag removes the tag and its history; what it pointed at stays.
-// MANIFEST_UNKNOWN.
+// MANIFEST_UNKNOWN; DENIED if the tag is immutable.
 func (r *Registry) DeleteTag(ctx context.Context, repo oci.Repository, tag oci.Tag) error {
 	rec, err := r.records.Get(ctx, tagCurrent(repo, tag))
 	if errors.Is(err, storage.ErrNotFound) {
 		return manifestUnknown(repo, tag.String(), err)
+	}
+	if err != nil {
+		return err
+	}
+	rules, err := r.immutableTags(ctx, repo)
+	if err == nil {
+		err = rules.mayDelete(tag)
 	}
 	if err != nil {
 		return err
@@ -119,11 +133,19 @@ func (r *Registry) deleteTag(ctx context.Context, repo oci.Repository, tag oci.T
 	return r.deleteAll(ctx, tagIndex(repo, tag))
 }
 
-// untag removes the tags that point at one of the digests.
-func (r *Registry) untag(ctx context.Context, repo oci.Repository, targets []oci.Digest) error {
+// taggedDigest is a tag and what it points at.
+type taggedDigest struct {
+	tag     oci.Tag
+	digest  oci.Digest
+	version storage.Version
+}
+
+// readAllTags reads what each tag of the repository points at.
+func (r *Registry) readAllTags(ctx context.Context, repo oci.Repository) ([]taggedDigest, error) {
+	var tags []taggedDigest
 	for name, err := range r.records.Children(ctx, tagsDir(repo), "") {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		tag, err := oci.ParseTag(name)
 		if err != nil {
@@ -134,12 +156,21 @@ func (r *Registry) untag(ctx context.Context, repo oci.Repository, targets []oci
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if slices.Contains(targets, d) {
-			if err := r.deleteTag(ctx, repo, tag, version); err != nil {
-				return err
-			}
+		tags = append(tags, taggedDigest{tag, d, version})
+	}
+	return tags, nil
+}
+
+// untag removes those of the tags that point at one of the digests.
+func (r *Registry) untag(ctx context.Context, repo oci.Repository, tags []taggedDigest, targets []oci.Digest) error {
+	for _, t := range tags {
+		if !slices.Contains(targets, t.digest) {
+			continue
+		}
+		if err := r.deleteTag(ctx, repo, t.tag, t.version); err != nil {
+			return err
 		}
 	}
 	return nil
