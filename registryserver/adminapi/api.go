@@ -98,8 +98,10 @@ func (a *api) endpoints() []endpoint {
 		{method: "DELETE", path: "/certificates/{certificate}", handle: a.deleteCertificate},
 
 		{method: "GET", path: "/repositories", handle: a.listRepositories, query: paging},
+		{method: "POST", path: "/repositories", handle: a.createRepository},
 		{method: "GET", path: "/repositories/{repository}", handle: a.getRepository},
-		{method: "DELETE", path: "/repositories/{repository}", handle: a.deleteRepository},
+		{method: "PUT", path: "/repositories/{repository}", handle: a.updateRepository},
+		{method: "DELETE", path: "/repositories/{repository}", handle: a.deleteRepository, query: []string{"force"}},
 		{method: "GET", path: "/repositories/{repository}/tags", handle: a.listTags, query: paging},
 		{method: "GET", path: "/repositories/{repository}/tags/{tag}", handle: a.getTag},
 		{method: "PUT", path: "/repositories/{repository}/tags/{tag}", handle: a.putTag},

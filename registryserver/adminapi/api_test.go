@@ -113,7 +113,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		w.want(404, oci.CodeNotFound, "GET", target, "")
 	}
 	for target, allow := range map[string]string{
-		"/users": "GET, POST, HEAD", "/users/a": "GET, PUT, DELETE, HEAD", "/server": "GET, HEAD", "/repositories/a": "GET, DELETE, HEAD",
+		"/users": "GET, POST, HEAD", "/users/a": "GET, PUT, DELETE, HEAD", "/server": "GET, HEAD", "/repositories/a": "GET, PUT, DELETE, HEAD",
 	} {
 		rec := w.want(405, oci.CodeMethodNotAllowed, "PATCH", target, "")
 		if got := rec.Header().Get("Allow"); got != allow {
@@ -310,7 +310,24 @@ func TestClient(t *testing.T) {
 	if _, err := c.GetTag(ctx, "team/app", "v1"); !client.IsNotFound(err) {
 		t.Errorf("a tag that is gone: %v", err)
 	}
-	must(c.DeleteRepository(ctx, "team/app"))
+	made, err := c.CreateRepository(ctx, client.RepositorySpec{Name: "made", ImmutableTagPatterns: []string{"v*"}})
+	must(err)
+	if _, err := c.CreateRepository(ctx, client.RepositorySpec{Name: "team/app"}); !client.IsConflict(err) {
+		t.Errorf("a repository that a push made: %v", err)
+	}
+	set, err := c.UpdateRepository(ctx, client.RepositorySpec{Name: "made", Description: "d"}, made.Revision)
+	must(err)
+	if got, err := c.GetRepository(ctx, "made"); err != nil || got.Revision != set.Revision || got.Description != "d" || len(got.ImmutableTagPatterns) != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := c.UpdateRepository(ctx, client.RepositorySpec{Name: "made"}, made.Revision); !client.IsConflict(err) {
+		t.Errorf("a stale revision: %v", err)
+	}
+	must(c.DeleteRepository(ctx, "made", false))
+	if err := c.DeleteRepository(ctx, "team/app", false); !client.IsConflict(err) {
+		t.Errorf("a repository that is not empty: %v", err)
+	}
+	must(c.DeleteRepository(ctx, "team/app", true))
 	if _, err := c.GetRepository(ctx, "team/app"); !client.IsNotFound(err) {
 		t.Errorf("a repository that is gone: %v", err)
 	}

@@ -76,7 +76,7 @@ func TestUsers(t *testing.T) {
 
 func TestIdempotencyKey(t *testing.T) {
 	w := newWorld(t, nil).withAdmin()
-	for path, body := range map[string]string{"/users": `{"username":"ci"}`, "/policies": `{"name":"p","rules":[]}`} {
+	for path, body := range map[string]string{"/users": `{"username":"ci"}`, "/policies": `{"name":"p","rules":[]}`, "/repositories": `{"name":"r"}`} {
 		first := w.want(201, "", "POST", path, body, "Idempotency-Key: k-1")
 		again := w.want(201, "", "POST", path, body, "Idempotency-Key: k-1")
 		if first.Body.String() != again.Body.String() || first.Header().Get("ETag") != again.Header().Get("ETag") {
@@ -166,7 +166,7 @@ func TestRepositories(t *testing.T) {
 	w.want(204, "", "DELETE", "/repositories/team%2Fapp/tags/v1", "", "If-Match: "+etag)
 	w.want(404, oci.CodeManifestUnknown, "DELETE", "/repositories/team%2Fapp/tags/v1", "")
 	w.want(204, "", "DELETE", "/repositories/team%2Fapp/tags/v10", "")
-	w.want(204, "", "DELETE", "/repositories/team", "")
+	w.want(204, "", "DELETE", "/repositories/team?force=true", "")
 	w.want(404, oci.CodeNameUnknown, "DELETE", "/repositories/team", "")
 	w.want(200, "", "GET", "/repositories/team%2Fapp", "") // one below it stays
 }
@@ -244,6 +244,79 @@ func TestReadOnly(t *testing.T) {
 	w.push("team/app", "v1")
 	one := decodeBody[client.Tag](t, w.want(200, "", "GET", "/repositories/team%2Fapp/tags/v1", "")).Digest
 	w.want(405, oci.CodeUnsupported, "PUT", "/repositories/team%2Fapp/tags/v2", fmt.Sprintf(`{"digest":%q}`, one))
+}
+
+func TestRepositorySettings(t *testing.T) {
+	w := newWorld(t, nil).withAdmin()
+	rec := w.want(201, "", "POST", "/repositories", `{"name":"team/app","description":"d","anonymous_pull":true,"immutable_tag_patterns":["v*","1.*","v*"]}`)
+	etag := rec.Header().Get("ETag")
+	made := decodeBody[client.Repository](t, rec)
+	if rec.Header().Get("Location") != "/api/v1/repositories/team%2Fapp" || etag != `"`+made.Revision+`"` || made.CreatedAt.IsZero() ||
+		!made.AnonymousPull || made.Description != "d" || strings.Join(made.ImmutableTagPatterns, " ") != "1.* v*" {
+		t.Errorf("%+v, headers %v", made, rec.Header())
+	}
+	w.want(409, oci.CodeConflict, "POST", "/repositories", `{"name":"team/app"}`)
+	if got := decodeBody[client.Repository](t, w.want(200, "", "GET", "/repositories/team%2Fapp", "")); got.Revision != made.Revision {
+		t.Errorf("%+v", got)
+	}
+	w.want(304, "", "GET", "/repositories/team%2Fapp", "", "If-None-Match: "+etag)
+	if tags := decodeBody[client.Page[client.Tag]](t, w.want(200, "", "GET", "/repositories/team%2Fapp/tags", "")); len(tags.Items) != 0 {
+		t.Errorf("%+v", tags)
+	}
+	for body, want := range map[string]string{
+		`{}`:                           "name is missing",
+		`{"name":"x","quota":1}`:       "unknown field",
+		`{"name":"x","description":1}`: "description has a value of the wrong type",
+		`{"name":"x","immutable_tag_patterns":["v**"]}`:                                                 "invalid tag pattern",
+		`{"name":"x","immutable_tag_patterns":[""]}`:                                                    "write * for every tag",
+		`{"name":"x","description":"\u0000"}`:                                                           "control character",
+		`{"name":"x","immutable_tag_patterns":["v"` + strings.Repeat(`,"v"`, oci.MaxTagPatterns) + `]}`: "at most 20",
+	} {
+		if rec := w.want(400, oci.CodeInvalid, "POST", "/repositories", body); !strings.Contains(rec.Body.String(), want) {
+			t.Errorf("%.60s: got %s, want %q", body, rec.Body, want)
+		}
+	}
+	w.want(400, oci.CodeNameInvalid, "POST", "/repositories", `{"name":"Team"}`)
+
+	const put = `{"anonymous_pull":false,"immutable_tag_patterns":["v*"]}`
+	w.want(412, oci.CodePreconditionFailed, "PUT", "/repositories/team%2Fapp", put, `If-Match: "stale"`)
+	w.want(400, oci.CodeInvalid, "PUT", "/repositories/team%2Fapp", `{"anonymous_pull":true}`)
+	w.want(400, oci.CodeInvalid, "PUT", "/repositories/team%2Fapp", `{"immutable_tag_patterns":[]}`)
+	w.want(400, oci.CodeInvalid, "PUT", "/repositories/team%2Fapp", `{"name":"team",`+put[1:])
+	w.want(404, oci.CodeNameUnknown, "PUT", "/repositories/other", put)
+	if got := decodeBody[client.Repository](t, w.want(200, "", "PUT", "/repositories/team%2Fapp", put, "If-Match: "+etag)); got.Revision == made.Revision || got.Description != "" || got.AnonymousPull {
+		t.Errorf("%+v", got)
+	}
+
+	w.push("team/app", "v1", "latest")
+	w.push("pushed", "v1")
+	if rec := w.want(200, "", "GET", "/repositories/pushed", ""); rec.Header().Get("ETag") != `"default"` || strings.Contains(rec.Body.String(), "revision") || strings.Contains(rec.Body.String(), "_at") {
+		t.Errorf("%s, headers %v", rec.Body, rec.Header())
+	}
+	w.want(409, oci.CodeConflict, "POST", "/repositories", `{"name":"pushed"}`)
+	list := decodeBody[client.Page[client.Repository]](t, w.want(200, "", "GET", "/repositories", ""))
+	if len(list.Items) != 2 || list.Items[0].Name != "pushed" || list.Items[0].ImmutableTagPatterns == nil || strings.Join(list.Items[1].ImmutableTagPatterns, " ") != "v*" {
+		t.Errorf("%+v", list)
+	}
+	w.want(412, oci.CodePreconditionFailed, "PUT", "/repositories/pushed", put, `If-Match: "x"`)
+	w.want(200, "", "PUT", "/repositories/pushed", `{"anonymous_pull":false,"immutable_tag_patterns":[]}`, `If-Match: "default"`)
+	w.want(412, oci.CodePreconditionFailed, "PUT", "/repositories/pushed", put, `If-Match: "default"`)
+
+	w.want(400, oci.CodeInvalid, "DELETE", "/repositories/pushed?force=1", "")
+	w.want(412, oci.CodePreconditionFailed, "DELETE", "/repositories/pushed?force=true", "", `If-Match: "x"`)
+	if rec := w.want(409, oci.CodeConflict, "DELETE", "/repositories/pushed", ""); !strings.Contains(rec.Body.String(), "it has 1 tag and 1 manifest;") || !strings.Contains(rec.Body.String(), `{"manifests":1,"tags":1}`) {
+		t.Errorf("%s", rec.Body)
+	}
+	w.want(204, "", "DELETE", "/repositories/pushed?force=true", "")
+	rec = w.want(403, oci.CodeDenied, "DELETE", "/repositories/team%2Fapp?force=true", "")
+	if !strings.Contains(rec.Body.String(), "tag v1") {
+		t.Errorf("%s", rec.Body)
+	}
+	w.want(403, oci.CodeDenied, "DELETE", "/repositories/team%2Fapp/tags/v1", "")
+	w.want(204, "", "DELETE", "/repositories/team%2Fapp/tags/latest", "")
+	w.want(200, "", "PUT", "/repositories/team%2Fapp", `{"anonymous_pull":false,"immutable_tag_patterns":[]}`)
+	w.want(204, "", "DELETE", "/repositories/team%2Fapp?force=true", "")
+	w.want(404, oci.CodeNameUnknown, "GET", "/repositories/team%2Fapp", "")
 }
 
 func TestDeletesDisabled(t *testing.T) {

@@ -1,7 +1,6 @@
 package adminapi
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
@@ -9,20 +8,63 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
 
+// repositoryBody is client.RepositorySpec with what is missing told from what is
+// empty.
+type repositoryBody struct {
+	Name                 *string   `json:"name"`
+	Description          *string   `json:"description"`
+	AnonymousPull        *bool     `json:"anonymous_pull"`
+	ImmutableTagPatterns *[]string `json:"immutable_tag_patterns"`
+}
+
+// defaultETag stands for the revision that a repository does not have which only
+// a push made.
+const defaultETag = "default"
+
 func (a *api) listRepositories(r *http.Request) (answer, error) {
 	limit, after, err := paging(r)
 	if err != nil {
 		return answer{}, err
 	}
-	name := func(r client.Repository) string { return r.Name }
-	p, err := collect(limit, name, func(yield func(client.Repository, error) bool) {
-		for repo, err := range a.Registry.Repositories(r.Context(), after) {
-			if !yield(client.Repository{Name: repo.String()}, err) {
-				return
-			}
-		}
-	})
-	return answer{body: p, next: p.Next}, err
+	names, err := collect(limit, oci.Repository.String, a.Registry.Repositories(r.Context(), after))
+	if err != nil {
+		return answer{}, err
+	}
+	settings, err := a.Registry.ListSettings(r.Context(), names.Items)
+	if err != nil {
+		return answer{}, err
+	}
+	p := client.Page[client.Repository]{Items: make([]client.Repository, len(settings)), Next: names.Next}
+	for i, s := range settings {
+		p.Items[i] = wireRepository(names.Items[i], s)
+	}
+	return answer{body: p, next: p.Next}, nil
+}
+
+func (a *api) createRepository(r *http.Request) (answer, error) {
+	var body repositoryBody
+	if err := decode(r, &body); err != nil {
+		return answer{}, err
+	}
+	key, err := createKey(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if body.Name == nil {
+		return answer{}, oci.Errorf(oci.CodeInvalid, "the field name is missing")
+	}
+	repo, err := oci.ParseRepository(*body.Name)
+	if err != nil {
+		return answer{}, err
+	}
+	spec, err := body.spec()
+	if err != nil {
+		return answer{}, err
+	}
+	s, err := a.Registry.CreateRepository(r.Context(), repo, spec, key)
+	ans := repositoryAnswer(repo, s)
+	ans.status, ans.location = http.StatusCreated, "/repositories/"+escaped(repo.String())
+	return ans, err
 }
 
 func (a *api) getRepository(r *http.Request) (answer, error) {
@@ -30,11 +72,34 @@ func (a *api) getRepository(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	exists, err := a.Registry.RepositoryExists(r.Context(), repo)
-	if err == nil && !exists {
-		err = oci.Errorf(oci.CodeNameUnknown, "there is no repository %s", repo)
+	s, err := a.Registry.Settings(r.Context(), repo)
+	return repositoryAnswer(repo, s), err
+}
+
+func (a *api) updateRepository(r *http.Request) (answer, error) {
+	repo, err := oci.ParseRepository(r.PathValue("repository"))
+	if err != nil {
+		return answer{}, err
 	}
-	return answer{body: client.Repository{Name: repo.String()}}, err
+	var body repositoryBody
+	if err := decode(r, &body); err != nil {
+		return answer{}, err
+	}
+	may, err := settingsCondition(r)
+	switch {
+	case err != nil:
+		return answer{}, err
+	case body.Name != nil && *body.Name != repo.String():
+		return answer{}, oci.Errorf(oci.CodeInvalid, "the field name is not the name in the path; a repository cannot be renamed")
+	case body.AnonymousPull == nil || body.ImmutableTagPatterns == nil:
+		return answer{}, oci.Errorf(oci.CodeInvalid, "PUT replaces the settings: the fields anonymous_pull and immutable_tag_patterns are needed")
+	}
+	spec, err := body.spec()
+	if err != nil {
+		return answer{}, err
+	}
+	s, err := a.Registry.UpdateSettings(r.Context(), repo, spec, may)
+	return repositoryAnswer(repo, s), err
 }
 
 func (a *api) deleteRepository(r *http.Request) (answer, error) {
@@ -45,88 +110,49 @@ func (a *api) deleteRepository(r *http.Request) (answer, error) {
 	if err := a.mayDelete(); err != nil {
 		return answer{}, err
 	}
-	return answer{}, a.Registry.DeleteRepository(r.Context(), repo, registry.Deletion{Images: true})
+	force, err := flag(r, "force")
+	if err != nil {
+		return answer{}, err
+	}
+	may, err := settingsCondition(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{}, a.Registry.DeleteRepository(r.Context(), repo, registry.Deletion{Images: force, May: may})
 }
 
-func (a *api) listTags(r *http.Request) (answer, error) {
-	repo, err := oci.ParseRepository(r.PathValue("repository"))
-	if err != nil {
-		return answer{}, err
-	}
-	limit, after, err := paging(r)
-	if err != nil {
-		return answer{}, err
-	}
-	name := func(t client.Tag) string { return t.Name }
-	p, err := collect(limit, name, func(yield func(client.Tag, error) bool) {
-		for tag, err := range a.Registry.Tags(r.Context(), repo, after) {
-			if !yield(client.Tag{Name: tag.String()}, err) {
-				return
-			}
-		}
-	})
-	return answer{body: p, next: p.Next}, err
-}
-
-func (a *api) getTag(r *http.Request) (answer, error) {
-	repo, tag, err := tagOf(r)
-	if err != nil {
-		return answer{}, err
-	}
-	m, err := a.Registry.Manifest(r.Context(), repo, oci.Reference{Tag: tag})
-	return answer{
-		body: client.Tag{Name: tag.String(), Digest: m.Digest, MediaType: m.MediaType, Size: int64(len(m.Content))},
-		etag: m.Digest.String(),
-	}, err
-}
-
-// deleteTag checks If-Match before it deletes, not in one step with it: a tag
-// that moves in between is deleted all the same.
-func (a *api) deleteTag(r *http.Request) (answer, error) {
-	repo, tag, err := tagOf(r)
-	if err != nil {
-		return answer{}, err
-	}
-	if err := a.mayDelete(); err != nil {
-		return answer{}, err
-	}
+// settingsCondition is condition in the revisions of package registry.
+func settingsCondition(r *http.Request) (func(revision string) bool, error) {
 	may, err := condition(r)
-	if err != nil {
-		return answer{}, err
+	if may == nil || err != nil {
+		return nil, err
 	}
-	if may != nil {
-		d, err := a.Registry.ResolveTag(r.Context(), repo, tag)
-		if err != nil {
-			return answer{}, err
-		}
-		if !may(d.String()) {
-			return answer{}, tagMoved(repo, tag)
-		}
-	}
-	return answer{}, a.Registry.DeleteTag(r.Context(), repo, tag)
+	return func(revision string) bool { return may(settingsETag(revision)) }, nil
 }
 
-func tagOf(r *http.Request) (oci.Repository, oci.Tag, error) {
-	repo, err := oci.ParseRepository(r.PathValue("repository"))
-	if err != nil {
-		return oci.Repository{}, oci.Tag{}, err
+func settingsETag(revision string) string {
+	if revision == "" {
+		return defaultETag
 	}
-	tag, err := oci.ParseTag(r.PathValue("tag"))
-	return repo, tag, err
+	return revision
 }
 
-// mayDelete is the one gate for deletes of content here.
-func (a *api) mayDelete() error {
-	if a.DeletesDisabled {
-		return oci.Errorf(oci.CodeUnsupported, "the configuration forbids deletes (storage.delete.enabled, storage.maintenance.readonly)")
-	}
-	return nil
+func (b repositoryBody) spec() (registry.SettingsSpec, error) {
+	patterns, err := oci.ParseTagPatterns(or(b.ImmutableTagPatterns, nil))
+	return registry.SettingsSpec{Description: or(b.Description, ""), AnonymousPull: or(b.AnonymousPull, false), ImmutableTags: patterns}, err
 }
 
-func message(err error) string {
-	var e *oci.Error
-	if errors.As(err, &e) {
-		return e.Message
+func repositoryAnswer(repo oci.Repository, s registry.Settings) answer {
+	return answer{body: wireRepository(repo, s), etag: settingsETag(s.Revision)}
+}
+
+func wireRepository(repo oci.Repository, s registry.Settings) client.Repository {
+	w := client.Repository{
+		Name: repo.String(), Description: s.Description, AnonymousPull: s.AnonymousPull, ImmutableTagPatterns: make([]string, len(s.ImmutableTags)),
+		Revision: s.Revision, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 	}
-	return err.Error()
+	for i, p := range s.ImmutableTags {
+		w.ImmutableTagPatterns[i] = p.String()
+	}
+	return w
 }

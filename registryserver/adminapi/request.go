@@ -129,6 +129,20 @@ func entityTags(r *http.Request, header string) (tags []string, all bool, err er
 	return tags, all, nil
 }
 
+// flag returns a query parameter that is true or false; without it, false.
+func flag(r *http.Request, name string) (bool, error) {
+	switch r.URL.Query().Get(name) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	if !r.URL.Query().Has(name) {
+		return false, nil
+	}
+	return false, oci.Errorf(oci.CodeInvalid, "the query parameter %s is true or false", name)
+}
+
 // createKey returns the key by which a repeated POST is known.
 func createKey(r *http.Request) (string, error) {
 	key := r.Header.Get("Idempotency-Key")

@@ -22,6 +22,10 @@ type Config struct {
 	// LoginRequired closes the registry even while nobody could log in: set it
 	// where an admin is configured.
 	LoginRequired bool
+	// AnonymousPull says whether anybody may pull from a repository, whatever the
+	// policies say; nil: they decide alone. It is asked only for a pull that they do
+	// not allow, and may read storage.
+	AnonymousPull func(context.Context, oci.Repository) (bool, error)
 	// Realm is what clients show when they ask for a password. The default is
 	// "registry".
 	Realm string
@@ -32,8 +36,8 @@ type Config struct {
 	Now        func() time.Time // the default is time.Now
 }
 
-// Gate authenticates requests. It is safe for concurrent use, and reads no
-// storage.
+// Gate authenticates and authorises requests. It is safe for concurrent use, and
+// reads no storage but by its AnonymousPull.
 type Gate struct {
 	config    Config
 	passwords *passwords
@@ -92,6 +96,24 @@ func (g *Gate) Authenticate(ctx context.Context, r *http.Request) (Identity, err
 		return g.token(ctx, c)
 	}
 	return g.stranger(), nil
+}
+
+// Authorize returns nil if the caller has the right a on the repository, by
+// policy or because anybody has it there; otherwise the error of Identity.Check,
+// or that of AnonymousPull.
+func (g *Gate) Authorize(ctx context.Context, who Identity, a oci.Action, repo oci.Repository) error {
+	denied := who.Check(a, repo)
+	if denied == nil || a != oci.Pull || g.config.AnonymousPull == nil {
+		return denied
+	}
+	public, err := g.config.AnonymousPull(ctx, repo)
+	switch {
+	case err != nil:
+		return err
+	case public:
+		return nil
+	}
+	return denied
 }
 
 // stranger is a caller without credentials.

@@ -110,9 +110,19 @@ func TestRequests(t *testing.T) {
 		"list policies": {func(c *Client) error { return drain(c.ListPolicies(ctx)) }, "GET /api/v1/policies?limit=1000"},
 		"list repos":    {func(c *Client) error { return drain(c.ListRepositories(ctx)) }, "GET /api/v1/repositories?limit=1000"},
 		"get repo":      {func(c *Client) error { _, err := c.GetRepository(ctx, "team/app"); return err }, "GET /api/v1/repositories/team%2Fapp"},
-		"delete repo":   {func(c *Client) error { return c.DeleteRepository(ctx, "team/app") }, "DELETE /api/v1/repositories/team%2Fapp"},
-		"list tags":     {func(c *Client) error { return drain(c.ListTags(ctx, "team/app")) }, "GET /api/v1/repositories/team%2Fapp/tags?limit=1000"},
-		"get tag":       {func(c *Client) error { _, err := c.GetTag(ctx, "team/app", "v1"); return err }, "GET /api/v1/repositories/team%2Fapp/tags/v1"},
+		"create repo": {func(c *Client) error {
+			_, err := c.CreateRepository(ctx, RepositorySpec{Name: "team/app", ImmutableTagPatterns: []string{"v*"}})
+			return err
+		}, `POST /api/v1/repositories {"name":"team/app","description":"","anonymous_pull":false,"immutable_tag_patterns":["v*"]}`},
+		"update repo": {func(c *Client) error {
+			_, err := c.UpdateRepository(ctx, RepositorySpec{Name: "team/app", AnonymousPull: true}, "r1")
+			return err
+		}, `PUT /api/v1/repositories/team%2Fapp If-Match:"r1" {"name":"team/app","description":"","anonymous_pull":true,"immutable_tag_patterns":[]}`},
+		"force delete repo": {func(c *Client) error { return c.DeleteRepository(ctx, "team/app", true) }, "DELETE /api/v1/repositories/team%2Fapp?force=true"},
+		"delete repo":       {func(c *Client) error { return c.DeleteRepository(ctx, "team/app", false) }, "DELETE /api/v1/repositories/team%2Fapp"},
+		"list tags":         {func(c *Client) error { return drain(c.ListTags(ctx, "team/app")) }, "GET /api/v1/repositories/team%2Fapp/tags?limit=1000"},
+		"get tag":           {func(c *Client) error { _, err := c.GetTag(ctx, "team/app", "v1"); return err }, "GET /api/v1/repositories/team%2Fapp/tags/v1"},
+		"delete tag":        {func(c *Client) error { return c.DeleteTag(ctx, "team/app", "v1") }, "DELETE /api/v1/repositories/team%2Fapp/tags/v1"},
 		"put tag": {func(c *Client) error {
 			_, err := c.PutTag(ctx, "team/app", "v1", oci.FromBytes(nil), oci.FromBytes([]byte("1")))
 			return err
@@ -125,7 +135,6 @@ func TestRequests(t *testing.T) {
 			_, err := c.CreateTag(ctx, "team/app", "v1", oci.FromBytes(nil))
 			return err
 		}, `PUT /api/v1/repositories/team%2Fapp/tags/v1 If-None-Match:* {"digest":"` + oci.FromBytes(nil).String() + `"}`},
-		"delete tag": {func(c *Client) error { return c.DeleteTag(ctx, "team/app", "v1") }, "DELETE /api/v1/repositories/team%2Fapp/tags/v1"},
 	}
 	for name, tc := range calls {
 		t.Run(name, func(t *testing.T) {

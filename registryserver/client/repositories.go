@@ -26,13 +26,44 @@ func (c *Client) GetRepository(ctx context.Context, repository string) (Reposito
 	return r, err
 }
 
-// DeleteRepository removes a repository with its tags, manifests and links to
-// blobs. Where deletes are forbidden by configuration, the code is UNSUPPORTED.
-// See IsNotFound.
-func (c *Client) DeleteRepository(ctx context.Context, repository string) error {
+// CreateRepository makes a repository before anything is pushed to it. One that
+// exists already, also because of a push, is an error of code CONFLICT, unless an
+// earlier try of this very call made it.
+func (c *Client) CreateRepository(ctx context.Context, spec RepositorySpec) (Repository, error) {
+	var r Repository
+	if _, err := oci.ParseRepository(spec.Name); err != nil {
+		return r, err
+	}
+	spec.ImmutableTagPatterns = orEmpty(spec.ImmutableTagPatterns)
+	err := c.do(ctx, request{method: http.MethodPost, path: "/repositories", body: spec}, &r)
+	return r, err
+}
+
+// UpdateRepository makes the settings of the repository spec.Name what spec says,
+// also of one that a push made; ifRevision is as for UpdateUser. Taking
+// AnonymousPull away may take some seconds, until no server goes on with it.
+func (c *Client) UpdateRepository(ctx context.Context, spec RepositorySpec, ifRevision string) (Repository, error) {
+	var r Repository
+	path, err := repositoryPath(spec.Name)
+	if err != nil {
+		return r, err
+	}
+	spec.ImmutableTagPatterns = orEmpty(spec.ImmutableTagPatterns)
+	err = c.do(ctx, request{method: http.MethodPut, path: path, body: spec, ifRevision: ifRevision}, &r)
+	return r, err
+}
+
+// DeleteRepository removes a repository. One that has tags or manifests stays
+// (CONFLICT) unless force is set; one with immutable tags stays (DENIED) until
+// their patterns are taken from its settings. Where deletes are forbidden by
+// configuration, the code is UNSUPPORTED. See IsNotFound.
+func (c *Client) DeleteRepository(ctx context.Context, repository string, force bool) error {
 	path, err := repositoryPath(repository)
 	if err != nil {
 		return err
+	}
+	if force {
+		path += "?force=true"
 	}
 	return c.do(ctx, request{method: http.MethodDelete, path: path}, nil)
 }
@@ -84,7 +115,8 @@ func (c *Client) putTag(ctx context.Context, repository, tag string, d oci.Diges
 	return t, err
 }
 
-// DeleteTag removes a tag; the manifest stays. See DeleteRepository.
+// DeleteTag removes a tag; the manifest stays. An immutable one stays (DENIED).
+// See DeleteRepository.
 func (c *Client) DeleteTag(ctx context.Context, repository, tag string) error {
 	path, err := tagPath(repository, tag)
 	if err != nil {

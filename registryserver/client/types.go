@@ -102,9 +102,27 @@ type CertificateSpec struct {
 	PrivateKeyPEM  string `json:"private_key_pem"`
 }
 
-// Repository is a repository that holds something.
+// Repository is a repository and its settings.
 type Repository struct {
-	Name string `json:"name"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	// AnonymousPull lets everybody pull, also without credentials.
+	AnonymousPull bool `json:"anonymous_pull"`
+	// ImmutableTagPatterns say which tags stay what they are; see oci.TagPattern.
+	ImmutableTagPatterns []string `json:"immutable_tag_patterns"` // sorted, never null
+	// Revision is as a user's; empty where a push made the repository and nothing
+	// was set since, as are the times.
+	Revision  string    `json:"revision,omitempty"`
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	UpdatedAt time.Time `json:"updated_at,omitzero"`
+}
+
+// RepositorySpec is what a repository shall be, whole.
+type RepositorySpec struct {
+	Name                 string   `json:"name"`
+	Description          string   `json:"description"`
+	AnonymousPull        bool     `json:"anonymous_pull"`
+	ImmutableTagPatterns []string `json:"immutable_tag_patterns"`
 }
 
 // Tag is a tag of a repository. A list of tags holds only names; GetTag tells

@@ -129,7 +129,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, req request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.authorize(who, req); err != nil {
+	if err := a.authorize(r.Context(), who, req); err != nil {
 		return err
 	}
 	if err := a.permitted(req); err != nil {
@@ -141,9 +141,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, req request) error {
 // authorize checks the right that the request needs. A caller without
 // credentials is asked for some already at the ping: that is where Docker
 // learns to send them.
-func (a *API) authorize(who auth.Identity, req request) error {
+func (a *API) authorize(ctx context.Context, who auth.Identity, req request) error {
 	if action := req.action(); action != "" {
-		return who.Check(action, req.repo)
+		return a.Gate.Authorize(ctx, who, action, req.repo)
 	}
 	if who.Anonymous() && !a.Gate.Open() {
 		return oci.Errorf(oci.CodeUnauthorized, "authentication required; log in to this registry first")

@@ -160,15 +160,18 @@ func (a *API) mount(ctx context.Context, req request) (oci.Digest, error) {
 		return d, err
 	}
 	who := identity(ctx)
-	mayPull := func(from oci.Repository) bool { return who.May(oci.Pull, from) }
 	var from oci.Repository
 	if name := req.query.Get("from"); name != "" {
 		from, err = oci.ParseRepository(name)
-		if err == nil && !mayPull(from) {
+		if err == nil {
+			err = a.Gate.Authorize(ctx, who, oci.Pull, from)
+		}
+		if code := oci.ErrorCode(err); code == oci.CodeUnauthorized || code == oci.CodeDenied {
 			return oci.Digest{}, nil
 		}
 	} else {
-		from, err = a.Registry.FindBlob(ctx, d, mayPull)
+		// Only where policies allow it: many repositories are looked at.
+		from, err = a.Registry.FindBlob(ctx, d, func(from oci.Repository) bool { return who.May(oci.Pull, from) })
 	}
 	if err == nil {
 		err = a.Registry.MountBlob(ctx, from, req.repo, d)

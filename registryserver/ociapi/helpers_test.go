@@ -33,14 +33,14 @@ func newClient(t *testing.T, config ociapi.Config, users ...auth.UserSpec) *clie
 			t.Fatal(err)
 		}
 	}
-	if config.Gate, err = auth.NewGate(auth.Config{Directory: directory}); err != nil {
+	faults := &storagetest.Faults{}
+	config.Registry = registry.New(faults.Blobs(store.Blobs()), faults.Records(store.Records()), registry.Options{})
+	if config.Gate, err = auth.NewGate(auth.Config{Directory: directory, AnonymousPull: config.Registry.AnonymousPull}); err != nil {
 		t.Fatal(err)
 	}
 	if config.Keys, err = auth.NewKeyring("a secret"); err != nil {
 		t.Fatal(err)
 	}
-	faults := &storagetest.Faults{}
-	config.Registry = registry.New(faults.Blobs(store.Blobs()), faults.Records(store.Records()), registry.Options{})
 	yes := true
 	if config.Deletes == nil {
 		config.Deletes = &yes

@@ -79,14 +79,14 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	if err := s.openRedis(keys); err != nil {
 		return nil, err
 	}
-	users, err := s.users(ctx, records)
+	images := registry.New(blobs, records, s.sharing(registryOptions(c, s.log)))
+	users, err := s.users(ctx, records, images)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.openTLS(ctx, records); err != nil {
 		return nil, err
 	}
-	images := registry.New(blobs, records, s.sharing(registryOptions(c, s.log)))
 	s.tasks = append(s.tasks, images.Watch)
 	s.followRedis(users, images)
 	s.sweepUploads(blobs)

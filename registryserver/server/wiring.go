@@ -54,14 +54,14 @@ func (s *Server) newKeyring(current string, previous ...string) (*auth.Keyring, 
 
 // users opens the directory of users, makes the configured admin, and sets the
 // gate.
-func (s *Server) users(ctx context.Context, records storage.Records) (*auth.Directory, error) {
+func (s *Server) users(ctx context.Context, records storage.Records, images *registry.Registry) (*auth.Directory, error) {
 	directory, err := auth.OpenDirectory(ctx, auth.DirectoryConfig{Records: records, Log: s.log, Changed: s.announce(changedUsers)})
 	if err != nil {
 		return nil, err
 	}
 	s.tasks = append(s.tasks, func(ctx context.Context) error { directory.Run(ctx); return nil })
 
-	gate := auth.Config{Directory: directory, Log: s.log, ClientAddr: s.clientAddr}
+	gate := auth.Config{Directory: directory, AnonymousPull: images.AnonymousPull, Log: s.log, ClientAddr: s.clientAddr}
 	admin := s.config.Admin
 	password := string(admin.Password)
 	if admin.PasswordFile != "" {
