@@ -74,7 +74,7 @@ func describedAttributes(t *testing.T, name string, attributes []*tfprotov6.Sche
 	for _, a := range attributes {
 		described(t, name+"."+a.Name, a.Description)
 		secret := strings.Contains(a.Name, "password") || strings.Contains(a.Name, "private_key") || strings.Contains(a.Name, "token")
-		if secret && !a.Sensitive && !strings.HasSuffix(a.Name, "_version") && !strings.HasSuffix(a.Name, "_policy") {
+		if secret && !a.Sensitive && !strings.HasSuffix(a.Name, "_version") && !strings.HasSuffix(a.Name, "_policy") && !strings.HasPrefix(a.Name, "has_") {
 			t.Errorf("%s.%s is not sensitive", name, a.Name)
 		}
 		if a.NestedType != nil {

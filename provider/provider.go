@@ -124,7 +124,11 @@ func (p *registryProvider) Resources(context.Context) []func() resource.Resource
 
 func (p *registryProvider) DataSources(context.Context) []func() datasource.DataSource {
 	return []func() datasource.DataSource{
+		func() datasource.DataSource { return &accessCheckDataSource{} },
+		func() datasource.DataSource { return &policyDataSource{} },
 		func() datasource.DataSource { return &serverDataSource{} },
+		func() datasource.DataSource { return &userDataSource{} },
+		func() datasource.DataSource { return &usersDataSource{} },
 	}
 }
 

@@ -111,7 +111,7 @@ func TestTagDrift(t *testing.T) {
 		resource.TestStep{PreConfig: s.untag(t, "team/api:stable"), Config: config, ConfigPlanChecks: expectAction(tagStable, create), ConfigStateChecks: fine},
 		resource.TestStep{ // with the whole repository
 			PreConfig: func() {
-				if err := s.admin.DeleteRepository(t.Context(), "team/api"); err != nil {
+				if err := s.admin.DeleteRepository(t.Context(), "team/api", true); err != nil {
 					t.Error(err)
 				}
 			},

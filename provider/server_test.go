@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -30,6 +31,14 @@ type testServer struct {
 	requests []request
 	handler  http.Handler
 	server   *server.Server
+	pageSize int // what a page has at most; 0 is what was asked for
+}
+
+// seen returns what the provider has asked so far.
+func (s *testServer) seen() []request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
 }
 
 // fault answers a request, with or without the server.
@@ -82,6 +91,10 @@ func (s *testServer) at(t *testing.T, url string) {
 
 func (s *testServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var f fault
+	if q := r.URL.Query(); s.pageSize > 0 && q.Has("limit") {
+		q.Set("limit", strconv.Itoa(s.pageSize))
+		r.URL.RawQuery = q.Encode()
+	}
 	if r.UserAgent() != "behind-the-back" {
 		s.mu.Lock()
 		s.requests = append(s.requests, request{r.Method, r.URL.Path, r.UserAgent(), r.ContentLength})

@@ -92,6 +92,8 @@ func (a *api) endpoints() []endpoint {
 		{method: "PUT", path: "/policies/{policy}", handle: a.updatePolicy},
 		{method: "DELETE", path: "/policies/{policy}", handle: a.deletePolicy},
 
+		{method: "GET", path: "/access", handle: a.getAccess, query: []string{"username", "repository", "action"}},
+
 		{method: "GET", path: "/certificates", handle: a.listCertificates, query: paging},
 		{method: "GET", path: "/certificates/{certificate}", handle: a.getCertificate},
 		{method: "PUT", path: "/certificates/{certificate}", handle: a.putCertificate},

@@ -207,7 +207,7 @@ func TestBadQueries(t *testing.T) {
 // TestStorageFaults: no fault of the storage shows to the client, and all are
 // logged.
 func TestStorageFaults(t *testing.T) {
-	for _, target := range []string{"GET /users", "GET /users/root", "POST /users", "GET /policies", "GET /repositories", "GET /repositories/a", "GET /repositories/a/tags", "GET /repositories/a/tags/b"} {
+	for _, target := range []string{"GET /users", "GET /users/root", "GET /access?repository=a&action=pull", "POST /users", "GET /policies", "GET /repositories", "GET /repositories/a", "GET /repositories/a/tags", "GET /repositories/a/tags/b"} {
 		w := newWorld(t, nil).withAdmin()
 		w.want(200, "", "GET", "/server", "") // the password is remembered
 		w.faults.On(func(storagetest.Call) storagetest.Fault { return storagetest.NotApplied })
@@ -258,6 +258,9 @@ func TestClient(t *testing.T) {
 	must(err)
 	p, err := c.CreatePolicy(ctx, client.PolicySpec{Name: "team", Rules: []client.Rule{{Repositories: []string{"team/*"}, Actions: []string{"pull"}}}})
 	must(err)
+	if a, err := c.Access(ctx, "root", oci.Delete, "team/app"); err != nil || !a.Allowed || a.Policy != "admin" {
+		t.Errorf("%+v, %v", a, err)
+	}
 	p, err = c.UpdatePolicy(ctx, client.PolicySpec{Name: "team", Anonymous: true}, p.Revision)
 	must(err)
 	if got, err := c.GetPolicy(ctx, "team"); err != nil || got.Revision != p.Revision || !got.Anonymous || len(got.Rules) != 0 {

@@ -138,12 +138,17 @@ func wirePolicy(p auth.Policy) client.Policy {
 		Revision: p.Revision, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}
 	for i, r := range p.Rules {
-		for _, g := range r.Repositories {
-			w.Rules[i].Repositories = append(w.Rules[i].Repositories, g.String())
-		}
-		for _, action := range r.Actions {
-			w.Rules[i].Actions = append(w.Rules[i].Actions, string(action))
-		}
+		w.Rules[i] = wireRule(r)
+	}
+	return w
+}
+
+func wireRule(r oci.Rule) (w client.Rule) {
+	for _, g := range r.Repositories {
+		w.Repositories = append(w.Repositories, g.String())
+	}
+	for _, action := range r.Actions {
+		w.Actions = append(w.Actions, string(action))
 	}
 	return w
 }

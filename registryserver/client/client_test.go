@@ -101,8 +101,10 @@ func TestRequests(t *testing.T) {
 			_, err := c.UpdateUser(ctx, UserSpec{Username: "ci", Policies: []string{"admin"}}, "r1")
 			return err
 		}, `PUT /api/v1/users/ci If-Match:"r1" {"username":"ci","policies":["admin"],"enabled":false,"description":""}`},
-		"delete user":   {func(c *Client) error { return c.DeleteUser(ctx, "ci", "r1") }, `DELETE /api/v1/users/ci If-Match:"r1"`},
-		"list users":    {func(c *Client) error { return drain(c.ListUsers(ctx)) }, "GET /api/v1/users?limit=1000"},
+		"delete user": {func(c *Client) error { return c.DeleteUser(ctx, "ci", "r1") }, `DELETE /api/v1/users/ci If-Match:"r1"`},
+		"list users":  {func(c *Client) error { return drain(c.ListUsers(ctx)) }, "GET /api/v1/users?limit=1000"},
+		"access": {func(c *Client) error { _, err := c.Access(ctx, "ci@x", oci.Push, "team/app"); return err },
+			"GET /api/v1/access?action=push&repository=team%2Fapp&username=ci%40x"},
 		"create policy": {func(c *Client) error { _, err := c.CreatePolicy(ctx, PolicySpec{Name: "p"}); return err }, `POST /api/v1/policies {"name":"p","description":"","rules":[],"anonymous":false}`},
 		"get policy":    {func(c *Client) error { _, err := c.GetPolicy(ctx, "p"); return err }, "GET /api/v1/policies/p"},
 		"update policy": {func(c *Client) error { _, err := c.UpdatePolicy(ctx, PolicySpec{Name: "p"}, ""); return err }, `PUT /api/v1/policies/p {"name":"p","description":"","rules":[],"anonymous":false}`},

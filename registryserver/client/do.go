@@ -30,6 +30,7 @@ type request struct {
 	ifAbsent   bool   // sent as If-None-Match: *
 	list       bool   // ask for a page
 	after      string // what the page follows; lists only
+	query      url.Values
 	key        string // set by do: what makes a repeated POST the same one
 }
 
@@ -121,11 +122,13 @@ func (c *Client) try(ctx context.Context, r request, body []byte) (*answer, erro
 func (c *Client) newRequest(ctx context.Context, r request, body []byte) (*http.Request, error) {
 	address := c.base + r.path
 	if r.list {
-		q := url.Values{"limit": {strconv.Itoa(pageSize)}}
+		r.query = url.Values{"limit": {strconv.Itoa(pageSize)}}
 		if r.after != "" {
-			q.Set("after", r.after)
+			r.query.Set("after", r.after)
 		}
-		address += "?" + q.Encode()
+	}
+	if len(r.query) > 0 {
+		address += "?" + r.query.Encode()
 	}
 	var reader io.Reader
 	if body != nil {

@@ -71,6 +71,24 @@ type PolicySpec struct {
 	Anonymous   bool   `json:"anonymous"`
 }
 
+// Access says whether somebody may do something, and why.
+type Access struct {
+	Username   string `json:"username"` // "" is a caller without credentials
+	Repository string `json:"repository"`
+	Action     string `json:"action"`
+	Allowed    bool   `json:"allowed"`
+	// Reason is "policy", "built_in_policy", "anonymous_policy", "htpasswd" or
+	// "open" where it is allowed, and "no_policy", "disabled" or "unknown_user"
+	// where it is not. Explanation says it in a sentence.
+	Reason      string `json:"reason"`
+	Explanation string `json:"explanation"`
+	// Policy is the first policy that allows it, and Rule its rule, the one at
+	// RuleIndex. They are empty where no policy decides.
+	Policy    string `json:"policy,omitempty"`
+	Rule      *Rule  `json:"rule,omitempty"`
+	RuleIndex *int   `json:"rule_index,omitempty"`
+}
+
 // Certificate is a certificate that was installed. It never holds the private
 // key.
 type Certificate struct {
