@@ -5,6 +5,7 @@
 package adminapi
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"path"
@@ -21,6 +22,7 @@ import (
 type Config struct {
 	Gate      *auth.Gate
 	Directory *auth.Directory
+	Tokens    *auth.IssuedTokens
 	Registry  *registry.Registry
 	// Certificates are those that can be installed.
 	Certificates *certificates.Store
@@ -92,6 +94,11 @@ func (a *api) endpoints() []endpoint {
 		{method: "PUT", path: "/policies/{policy}", handle: a.updatePolicy},
 		{method: "DELETE", path: "/policies/{policy}", handle: a.deletePolicy},
 
+		{method: "GET", path: "/tokens", handle: a.listTokens, query: paging},
+		{method: "POST", path: "/tokens", handle: a.createToken},
+		{method: "GET", path: "/tokens/{token}", handle: a.getToken},
+		{method: "DELETE", path: "/tokens/{token}", handle: a.deleteToken},
+
 		{method: "GET", path: "/access", handle: a.getAccess, query: []string{"username", "repository", "action"}},
 
 		{method: "GET", path: "/certificates", handle: a.listCertificates, query: paging},
@@ -139,18 +146,40 @@ func (a *api) serve(e endpoint) http.Handler {
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		ans, err := e.handle(r)
+		ans, err := e.handle(r.WithContext(withIdentity(r.Context(), who)))
 		if err != nil {
 			a.writeError(w, r, err)
 			return
 		}
 		if e.method != http.MethodGet {
-			a.Log.InfoContext(r.Context(), "changed by the admin API", "method", r.Method, "path", r.URL.Path, "user", who.Name())
+			a.logChange(r, who)
 		}
 		if err := ans.write(w, r); err != nil {
 			a.writeError(w, r, err)
 		}
 	})
+}
+
+type contextKey struct{}
+
+func withIdentity(ctx context.Context, who auth.Identity) context.Context {
+	return context.WithValue(ctx, contextKey{}, who)
+}
+
+// identity returns who sent the request that a handler answers.
+func identity(ctx context.Context) auth.Identity {
+	who, _ := ctx.Value(contextKey{}).(auth.Identity)
+	return who
+}
+
+// logChange says who has changed something; of a token that is its id, which is
+// no secret.
+func (a *api) logChange(r *http.Request, who auth.Identity) {
+	attributes := []any{"method", r.Method, "path", r.URL.Path, "user", who.Name()}
+	if who.Token() != "" {
+		attributes = append(attributes, "token", who.Token())
+	}
+	a.Log.InfoContext(r.Context(), "changed by the admin API", attributes...)
 }
 
 // admit lets admins in, and everybody to public endpoints.
@@ -164,6 +193,8 @@ func (a *api) admit(r *http.Request, e endpoint) (auth.Identity, error) {
 		return who, err
 	case who.Admin():
 		return who, nil
+	case who.Scoped() || who.Token() != "":
+		return who, oci.Errorf(oci.CodeDenied, "the admin API takes tokens only of users with the policy admin, and only such as were issued by it and not narrowed")
 	case who.Anonymous() && a.Gate.Open():
 		return who, oci.Errorf(oci.CodeUnauthorized, "this server has no admin; restart it with REGISTRY_ADMIN_USERNAME and REGISTRY_ADMIN_PASSWORD set")
 	case who.Anonymous():

@@ -61,7 +61,7 @@ func TestOnlyAdmins(t *testing.T) {
 	w.push("team/app", "v1")
 	w.want(201, "", "POST", "/users", `{"username":"ci","policies":["read-write"],"password":"ci-password"}`)
 	w.want(201, "", "POST", "/users", `{"username":"off","policies":["admin"],"enabled":false,"password":"off-password"}`)
-	fill := strings.NewReplacer("{username}", "ci", "{policy}", "admin", "{certificate}", "main", "{repository}", "team%2Fapp", "{tag}", "v1")
+	fill := strings.NewReplacer("{username}", "ci", "{policy}", "admin", "{certificate}", "main", "{token}", strings.Repeat("0", 24), "{repository}", "team%2Fapp", "{tag}", "v1")
 	for _, e := range new(api).endpoints() {
 		for _, tc := range []struct {
 			name, password string
@@ -207,7 +207,7 @@ func TestBadQueries(t *testing.T) {
 // TestStorageFaults: no fault of the storage shows to the client, and all are
 // logged.
 func TestStorageFaults(t *testing.T) {
-	for _, target := range []string{"GET /users", "GET /users/root", "GET /access?repository=a&action=pull", "POST /users", "GET /policies", "GET /repositories", "GET /repositories/a", "GET /repositories/a/tags", "GET /repositories/a/tags/b"} {
+	for _, target := range []string{"GET /users", "GET /users/root", "GET /access?repository=a&action=pull", "GET /tokens", "GET /tokens/060rl0g0000000000000000g", "POST /users", "GET /policies", "GET /repositories", "GET /repositories/a", "GET /repositories/a/tags", "GET /repositories/a/tags/b"} {
 		w := newWorld(t, nil).withAdmin()
 		w.want(200, "", "GET", "/server", "") // the password is remembered
 		w.faults.On(func(storagetest.Call) storagetest.Fault { return storagetest.NotApplied })
@@ -258,6 +258,22 @@ func TestClient(t *testing.T) {
 	must(err)
 	p, err := c.CreatePolicy(ctx, client.PolicySpec{Name: "team", Rules: []client.Rule{{Repositories: []string{"team/*"}, Actions: []string{"pull"}}}})
 	must(err)
+	token, err := c.CreateToken(ctx, client.TokenSpec{Username: "root", ExpiresIn: 60})
+	must(err)
+	bearer, err := client.New(client.Config{Endpoint: srv.URL, Token: token.Token, MaxRetries: -1})
+	must(err)
+	if got, err := bearer.GetToken(ctx, token.ID); err != nil || got.ID != token.ID || got.Token != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for listed, err := range c.ListTokens(ctx) {
+		if err != nil || listed.ID != token.ID {
+			t.Errorf("%+v, %v", listed, err)
+		}
+	}
+	must(c.DeleteToken(ctx, token.ID))
+	if _, err := c.GetToken(ctx, token.ID); !client.IsNotFound(err) {
+		t.Errorf("a token that is gone: %v", err)
+	}
 	if a, err := c.Access(ctx, "root", oci.Delete, "team/app"); err != nil || !a.Allowed || a.Policy != "admin" {
 		t.Errorf("%+v, %v", a, err)
 	}

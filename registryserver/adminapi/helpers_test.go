@@ -50,11 +50,15 @@ func newWorld(t *testing.T, edit func(*Config)) *world {
 		t.Fatal(err)
 	}
 	w.registry = registry.New(store.Blobs(), records, registry.Options{})
-	gate, err := auth.NewGate(auth.Config{Directory: w.dir, Log: log})
+	tokens, err := auth.OpenIssuedTokens(auth.IssuedConfig{Records: records, Directory: w.dir, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Config{Gate: gate, Directory: w.dir, Registry: w.registry, Log: log, Server: func() client.Server {
+	gate, err := auth.NewGate(auth.Config{Directory: w.dir, Issued: tokens, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{Gate: gate, Directory: w.dir, Tokens: tokens, Registry: w.registry, Log: log, Server: func() client.Server {
 		return client.Server{Version: "1.2.3", Storage: client.Storage{Driver: "filesystem"}}
 	}}
 	keys, err := auth.NewKeyring("the http secret")

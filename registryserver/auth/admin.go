@@ -62,7 +62,7 @@ func (d *document) setAdmin(username, hash string, now time.Time) {
 	}
 	u.Enabled = true
 	u.Hash, u.CredentialRevision = hash, rand.Text()
-	u.Revision, u.UpdatedAt = rand.Text(), now
+	u.Generation, u.Revision, u.UpdatedAt = rand.Text(), rand.Text(), now
 	d.Users[username] = &u
 	d.Admin = &configuredAdmin{Username: username, Fingerprint: hash}
 }

@@ -92,6 +92,9 @@ func OpenDirectory(ctx context.Context, c DirectoryConfig) (*Directory, error) {
 	return d, nil
 }
 
+// account returns what is known of a user, or nil.
+func (d *Directory) account(username string) *account { return d.current.Load().accounts[username] }
+
 // Empty reports whether there is no user.
 func (d *Directory) Empty() bool { return len(d.current.Load().accounts) == 0 }
 

@@ -41,15 +41,18 @@ type document struct {
 const documentVersion = 1
 
 type userRecord struct {
-	Policies           []string  `json:"policies"`
-	Enabled            bool      `json:"enabled"`
-	Description        string    `json:"description,omitempty"`
-	Hash               string    `json:"password_hash,omitempty"` // bcrypt
-	CredentialRevision string    `json:"credential_revision,omitempty"`
-	Revision           string    `json:"revision"`
-	CreateKey          string    `json:"create_key,omitempty"` // of the request that made it
-	CreatedAt          time.Time `json:"created_at"`
-	UpdatedAt          time.Time `json:"updated_at"`
+	Policies           []string `json:"policies"`
+	Enabled            bool     `json:"enabled"`
+	Description        string   `json:"description,omitempty"`
+	Hash               string   `json:"password_hash,omitempty"` // bcrypt
+	CredentialRevision string   `json:"credential_revision,omitempty"`
+	// Generation is what tokens are bound to: they end when the user gets another
+	// password, is disabled, or is removed.
+	Generation string    `json:"generation,omitempty"`
+	Revision   string    `json:"revision"`
+	CreateKey  string    `json:"create_key,omitempty"` // of the request that made it
+	CreatedAt  time.Time `json:"created_at"`
+	UpdatedAt  time.Time `json:"updated_at"`
 }
 
 type policyRecord struct {
@@ -126,6 +129,14 @@ func (u *userRecord) isAdmin() bool {
 	return false
 }
 
+// generation is that of a record written before there were any, too.
+func (u *userRecord) generation() string {
+	if u.Generation != "" {
+		return u.Generation
+	}
+	return u.CreatedAt.UTC().Format(time.RFC3339Nano) + " " + u.CredentialRevision
+}
+
 // rules returns the rules of a policy, built in or not.
 func (d *document) rules(policy string) ([]oci.Rule, error) {
 	switch policy {
@@ -179,9 +190,11 @@ type snapshot struct {
 
 // account is what the Gate needs of a user.
 type account struct {
-	identity Identity
-	hash     string // bcrypt; "" never matches
-	cost     int    // of hash
+	identity   Identity
+	hash       string // bcrypt; "" never matches
+	cost       int    // of hash
+	enabled    bool   // tokens count
+	generation string // that they must have
 }
 
 // newSnapshot prepares a document. A record of a rule that does not parse, or
@@ -207,7 +220,10 @@ func newSnapshot(doc *document, version storage.Version) (*snapshot, error) {
 			}
 			g.add(rules...)
 		}
-		a := &account{identity: Identity{name: name, kind: user, admin: u.isAdmin(), grants: g}}
+		a := &account{
+			identity: Identity{name: name, kind: user, admin: u.isAdmin(), grants: g},
+			enabled:  u.Enabled, generation: u.generation(),
+		}
 		if cost, err := bcrypt.Cost([]byte(u.Hash)); err == nil {
 			s.maxCost = max(s.maxCost, cost)
 			if u.Enabled {

@@ -19,6 +19,8 @@ type Config struct {
 	Directory *Directory
 	HTPasswd  *HTPasswd // nil: no such file
 	Tokens    *Tokens   // nil: no external issuer
+	// Issued are the tokens of the admin API; nil: there are none.
+	Issued *IssuedTokens
 	// LoginRequired closes the registry even while nobody could log in: set it
 	// where an admin is configured.
 	LoginRequired bool
@@ -36,8 +38,9 @@ type Config struct {
 	Now        func() time.Time // the default is time.Now
 }
 
-// Gate authenticates and authorises requests. It is safe for concurrent use, and
-// reads no storage but by its AnonymousPull.
+// Gate authenticates and authorises requests. It is safe for concurrent use. It
+// reads the storage only where what it knows does not let somebody in, for what
+// anybody may pull, and for a token that was issued once in a few seconds.
 type Gate struct {
 	config    Config
 	passwords *passwords
@@ -93,7 +96,7 @@ func (g *Gate) Authenticate(ctx context.Context, r *http.Request) (Identity, err
 	case c.scheme == basicScheme:
 		return g.password(ctx, r, c)
 	case c.scheme == bearerScheme:
-		return g.token(ctx, c)
+		return g.token(ctx, r, c)
 	}
 	return g.stranger(), nil
 }
@@ -125,11 +128,16 @@ func (g *Gate) stranger() Identity {
 // wrong, it looks whether another server has changed that.
 func (g *Gate) password(ctx context.Context, r *http.Request, c credentials) (Identity, error) {
 	if g.config.Directory.stale() {
-		return Identity{}, oci.Errorf(oci.CodeUnavailable, "users and policies cannot be read from the storage, so nobody can log in; try again")
+		return Identity{}, errStale()
+	}
+	client := g.config.ClientAddr(r)
+	if text, ok := g.issuedText(c.password); ok {
+		if id, err := g.issued(ctx, text, client); err != nil || id.name == string(c.username) && id.name != "" {
+			return id, err
+		}
 	}
 	a := g.account(c.username)
 	mac := g.passwords.credential(c.username, c.password)
-	client := g.config.ClientAddr(r)
 	if a != nil && g.passwords.remembered(mac, a.hash, client, c.username) {
 		return a.identity, nil
 	}
@@ -149,6 +157,10 @@ func (g *Gate) password(ctx context.Context, r *http.Request, c credentials) (Id
 	}
 	g.logFailure(ctx, try, a, result.blocked)
 	return Identity{}, oci.Errorf(oci.CodeUnauthorized, "wrong user name or password")
+}
+
+func errStale() error {
+	return oci.Errorf(oci.CodeUnavailable, "users and policies cannot be read from the storage, so nobody can log in; try again")
 }
 
 // decision is what became of a try to log in.
@@ -214,17 +226,74 @@ func (g *Gate) logFailure(ctx context.Context, try attempt, a *account, blocked 
 }
 
 // token authenticates by a bearer token.
-func (g *Gate) token(ctx context.Context, c credentials) (Identity, error) {
+func (g *Gate) token(ctx context.Context, r *http.Request, c credentials) (Identity, error) {
+	if text, ok := parseTokenText(c.token); ok && g.config.Issued != nil {
+		if g.config.Directory.stale() {
+			return Identity{}, errStale()
+		}
+		id, err := g.issued(ctx, text, g.config.ClientAddr(r))
+		if err == nil && id.name == "" {
+			err = g.refuseToken(ctx, "it was revoked, has expired, or its user is disabled, gone or has another password")
+		}
+		return id, err
+	}
 	if g.config.Tokens == nil {
 		return Identity{}, oci.Errorf(oci.CodeUnauthorized, "this registry takes no bearer tokens; log in with user name and password")
 	}
 	id, err := g.config.Tokens.verify(c.token)
 	if err != nil {
-		g.config.Log.LogAttrs(ctx, slog.LevelInfo, "token refused", slog.String("reason", err.Error()))
-		return Identity{}, oci.Errorf(oci.CodeUnauthorized, "the token is invalid or has expired; get a new one")
+		return Identity{}, g.refuseToken(ctx, err.Error())
 	}
 	id.grants.also = g.config.Directory.current.Load().anonymous
 	return id, nil
+}
+
+// issuedText returns the password as an issued token, if it has that form. Where
+// it turns out to be none, it is a password like any other.
+func (g *Gate) issuedText(password []byte) (tokenText, bool) {
+	if g.config.Issued == nil || len(password) != tokenTextSize {
+		return tokenText{}, false
+	}
+	return parseTokenText(string(password))
+}
+
+// refuseToken logs why a token does not count. The client need not know.
+func (g *Gate) refuseToken(ctx context.Context, reason string) error {
+	g.config.Log.LogAttrs(ctx, slog.LevelInfo, "token refused", slog.String("reason", reason))
+	return oci.Errorf(oci.CodeUnauthorized, "the token is invalid or has expired; get a new one")
+}
+
+// issued returns who bears a token that the admin API issued; the zero Identity
+// is nobody, since the token does not count.
+func (g *Gate) issued(ctx context.Context, text tokenText, client string) (Identity, error) {
+	record, err := g.config.Issued.verify(ctx, text, client)
+	if err != nil || record == nil {
+		return Identity{}, err
+	}
+	a, err := g.holder(ctx, record.Username, record.Generation)
+	if err != nil || a == nil {
+		return Identity{}, err
+	}
+	id := a.identity
+	id.token, id.narrowed = text.id, record.limit
+	return id, nil
+}
+
+// holder returns the user whom a token was made for, or nil where that user is
+// gone, disabled, or of another generation. Before it says so, it looks whether
+// another server has changed that.
+func (g *Gate) holder(ctx context.Context, username, generation string) (*account, error) {
+	fits := func(a *account) bool { return a != nil && a.enabled && a.generation == generation }
+	if a := g.account([]byte(username)); fits(a) {
+		return a, nil
+	}
+	if err := g.config.Directory.recheck(ctx); err != nil {
+		return nil, err
+	}
+	if a := g.account([]byte(username)); fits(a) {
+		return a, nil
+	}
+	return nil, nil
 }
 
 // Challenge returns the WWW-Authenticate value for an answer UNAUTHORIZED to

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -213,13 +215,21 @@ func newHTPasswdUsers(content []byte, entries []htpasswdEntry) *htpasswdUsers {
 	for _, e := range entries {
 		a := &account{identity: Identity{name: e.name, kind: user, grants: rights}}
 		if oci.CheckPasswordHash(e.hash) == nil {
-			a.hash = e.hash
+			a.hash, a.enabled = e.hash, true
+			a.generation = generationOf(e.hash)
 			a.cost, _ = bcrypt.Cost([]byte(e.hash))
 			u.maxCost = max(u.maxCost, a.cost)
 		}
 		u.accounts[e.name] = a // the last line of a name counts, as in distribution
 	}
 	return u
+}
+
+// generationOf is what tokens of a user of the file are bound to. It tells
+// nothing of the hash.
+func generationOf(hash string) string {
+	sum := sha256.Sum256([]byte("registrykit/v1 generation " + hash))
+	return hex.EncodeToString(sum[:16])
 }
 
 // warn logs which entries will not do what their author expects.

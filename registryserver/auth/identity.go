@@ -14,6 +14,10 @@ type Identity struct {
 	kind   identityKind
 	admin  bool
 	grants *grants
+
+	token    string  // id of the issued token that the caller bears, or ""
+	narrowed *grants // what that token is narrowed to; nil: not at all
+	scoped   *grants // what a token of /token was asked for; nil: no such token
 }
 
 type identityKind uint8
@@ -32,19 +36,50 @@ func (id Identity) Name() string { return id.name }
 // Anonymous reports whether the request bore no credentials.
 func (id Identity) Anonymous() bool { return id.kind == anonymous }
 
+// Token returns the id of the issued token that the caller bears, or "".
+func (id Identity) Token() string { return id.token }
+
+// Scoped reports whether the caller bears a token of /token.
+func (id Identity) Scoped() bool { return id.scoped != nil }
+
 // Admin reports whether the caller may use the admin API. Only users of the
-// directory ever may.
-func (id Identity) Admin() bool { return id.admin }
+// directory ever may, and no token of less than all that the user may.
+func (id Identity) Admin() bool { return id.admin && id.narrowed == nil && id.scoped == nil }
 
 // May reports whether the caller has the right a on the repository.
 func (id Identity) May(a oci.Action, repo oci.Repository) bool {
-	return !repo.IsZero() && id.grants.allow(a, repo)
+	return id.mayUnscoped(a, repo) && (id.scoped == nil || id.scoped.allow(a, repo))
+}
+
+// mayUnscoped is May for a token that was asked for everything.
+func (id Identity) mayUnscoped(a oci.Action, repo oci.Repository) bool {
+	return !repo.IsZero() && id.grants.allow(a, repo) && (id.narrowed == nil || id.narrowed.allow(a, repo))
 }
 
 // MayList reports whether the catalog shows the repository to the caller:
-// those that they may pull, and all where a token grants registry:catalog:*.
+// those that they may pull, and all where a token of an external issuer grants
+// registry:catalog:*. A token of /token lists what its bearer may pull.
 func (id Identity) MayList(repo oci.Repository) bool {
+	if id.scoped.catalog() {
+		return id.mayUnscoped(oci.Pull, repo)
+	}
 	return id.grants.catalog() || id.May(oci.Pull, repo)
+}
+
+// CheckCatalog returns nil if the caller may ask for the catalog, and otherwise
+// the error to answer with. It is UNAUTHORIZED: other credentials help.
+func (id Identity) CheckCatalog() error {
+	switch {
+	case id.scoped != nil && !id.scoped.catalog():
+		return oci.Errorf(oci.CodeUnauthorized, "the token was not asked for registry:catalog:*")
+	case id.kind == anonymous && id.scoped == nil:
+		return loginFirst(nil)
+	}
+	return nil
+}
+
+func loginFirst(detail any) error {
+	return &oci.Error{Code: oci.CodeUnauthorized, Message: "authentication required; log in to this registry first", Detail: detail}
 }
 
 // Check returns nil where May is true, and otherwise the error to answer with:
@@ -55,10 +90,12 @@ func (id Identity) Check(a oci.Action, repo oci.Repository) error {
 	switch {
 	case id.May(a, repo):
 		return nil
-	case id.kind == anonymous:
-		return &oci.Error{Code: oci.CodeUnauthorized, Message: "authentication required; log in to this registry first", Detail: missing(a, repo)}
-	case id.kind == bearer:
+	case id.kind == bearer || id.mayUnscoped(a, repo):
 		return &oci.Error{Code: oci.CodeUnauthorized, Message: "the token does not grant " + string(a) + " in repository " + repo.String(), Detail: missing(a, repo)}
+	case id.kind == anonymous:
+		return loginFirst(missing(a, repo))
+	case id.narrowed != nil && id.grants.allow(a, repo):
+		return &oci.Error{Code: oci.CodeDenied, Message: "the token of user " + id.name + " is narrowed, and may not " + string(a) + " in repository " + repo.String(), Detail: missing(a, repo)}
 	}
 	return &oci.Error{Code: oci.CodeDenied, Message: "user " + id.name + " may not " + string(a) + " in repository " + repo.String() + "; a policy that grants it is needed", Detail: missing(a, repo)}
 }

@@ -151,12 +151,8 @@ func (d *Directory) newPolicyRecord(spec PolicySpec) (*policyRecord, error) {
 		if len(r.Repositories) == 0 || len(r.Actions) == 0 {
 			return nil, oci.Errorf(oci.CodeInvalid, "a rule needs at least one repository glob and one action")
 		}
-		record := ruleRecord{Actions: slices.Clone(r.Actions)}
-		for _, g := range r.Repositories {
-			record.Repositories = append(record.Repositories, g.String())
-		}
-		p.Rules = append(p.Rules, record)
 	}
+	p.Rules = append(p.Rules, ruleRecords(spec.Rules)...)
 	if size, err := json.Marshal(p); err != nil || len(size) > maxPolicySize {
 		return nil, oci.Errorf(oci.CodeInvalid, "the policy is larger than %d bytes; split it", maxPolicySize)
 	}

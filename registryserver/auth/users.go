@@ -87,8 +87,12 @@ func (d *Directory) UpdateUser(ctx context.Context, spec UserSpec, may Condition
 			return err
 		}
 		record.CreatedAt, record.CreateKey = old.CreatedAt, old.CreateKey
+		record.Generation = rand.Text()
 		if spec.Password == nil && spec.PasswordHash == nil {
 			record.Hash, record.CredentialRevision = old.Hash, old.CredentialRevision
+			if record.Enabled || !old.Enabled { // disabling ends tokens for good
+				record.Generation = old.Generation
+			}
 		}
 		doc.Users[spec.Username] = record
 		return doc.checkPolicies(record.Policies)
@@ -155,7 +159,10 @@ func (d *Directory) newUserRecord(spec UserSpec) (*userRecord, error) {
 		}
 	}
 	policies := slices.Compact(slices.Sorted(slices.Values(spec.Policies)))
-	r := &userRecord{Policies: policies, Enabled: spec.Enabled, Description: spec.Description, Revision: rand.Text(), UpdatedAt: d.now().UTC()}
+	r := &userRecord{
+		Policies: policies, Enabled: spec.Enabled, Description: spec.Description,
+		Generation: rand.Text(), Revision: rand.Text(), UpdatedAt: d.now().UTC(),
+	}
 	return r, r.setPassword(spec, d.cost)
 }
 

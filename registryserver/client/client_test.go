@@ -105,6 +105,13 @@ func TestRequests(t *testing.T) {
 		"list users":  {func(c *Client) error { return drain(c.ListUsers(ctx)) }, "GET /api/v1/users?limit=1000"},
 		"access": {func(c *Client) error { _, err := c.Access(ctx, "ci@x", oci.Push, "team/app"); return err },
 			"GET /api/v1/access?action=push&repository=team%2Fapp&username=ci%40x"},
+		"create token": {func(c *Client) error {
+			_, err := c.CreateToken(ctx, TokenSpec{Username: "ci", ExpiresIn: 60})
+			return err
+		}, `POST /api/v1/tokens {"username":"ci","description":"","expires_in":60}`},
+		"get token":     {func(c *Client) error { _, err := c.GetToken(ctx, "0/1"); return err }, "GET /api/v1/tokens/0%2F1"},
+		"delete token":  {func(c *Client) error { return c.DeleteToken(ctx, "01") }, "DELETE /api/v1/tokens/01"},
+		"list tokens":   {func(c *Client) error { return drain(c.ListTokens(ctx)) }, "GET /api/v1/tokens?limit=1000"},
 		"create policy": {func(c *Client) error { _, err := c.CreatePolicy(ctx, PolicySpec{Name: "p"}); return err }, `POST /api/v1/policies {"name":"p","description":"","rules":[],"anonymous":false}`},
 		"get policy":    {func(c *Client) error { _, err := c.GetPolicy(ctx, "p"); return err }, "GET /api/v1/policies/p"},
 		"update policy": {func(c *Client) error { _, err := c.UpdatePolicy(ctx, PolicySpec{Name: "p"}, ""); return err }, `PUT /api/v1/policies/p {"name":"p","description":"","rules":[],"anonymous":false}`},

@@ -71,6 +71,33 @@ type PolicySpec struct {
 	Anonymous   bool   `json:"anonymous"`
 }
 
+// Token is a token that lets its bearer act as a user: as the password of that
+// user (docker login), or as a bearer token.
+type Token struct {
+	ID          string `json:"id"`
+	Username    string `json:"username"`
+	Description string `json:"description"`
+	// Access is what the token is narrowed to, within what the user may do.
+	// Empty, it is all of that. It is never null.
+	Access    []Rule    `json:"access"`
+	CreatedBy string    `json:"created_by"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	// Active is false once the token has expired, and since its user got another
+	// password or was disabled or deleted.
+	Active bool `json:"active"`
+	// Token is the token itself: secret, and only in the answer to CreateToken.
+	Token string `json:"token,omitempty"`
+}
+
+// TokenSpec is what a token shall be.
+type TokenSpec struct {
+	Username    string `json:"username"`
+	Description string `json:"description"`
+	ExpiresIn   int64  `json:"expires_in"`       // seconds, see oci.CheckTokenLifetime
+	Access      []Rule `json:"access,omitempty"` // none: all that the user may do
+}
+
 // Access says whether somebody may do something, and why.
 type Access struct {
 	Username   string `json:"username"` // "" is a caller without credentials
@@ -208,6 +235,6 @@ type ErrorItem struct {
 // Missing is the detail of a NOT_FOUND error that is about an object, rather
 // than about a path that this server does not serve.
 type Missing struct {
-	Kind string `json:"kind"` // "user", "policy", "certificate"
+	Kind string `json:"kind"` // "user", "policy", "certificate", "token"
 	Name string `json:"name"`
 }

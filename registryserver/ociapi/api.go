@@ -145,7 +145,11 @@ func (a *API) authorize(ctx context.Context, who auth.Identity, req request) err
 	if action := req.action(); action != "" {
 		return a.Gate.Authorize(ctx, who, action, req.repo)
 	}
-	if who.Anonymous() && !a.Gate.Open() {
+	switch {
+	case a.Gate.Open():
+	case req.kind == kindCatalog:
+		return who.CheckCatalog()
+	case who.Anonymous() && !who.Scoped():
 		return oci.Errorf(oci.CodeUnauthorized, "authentication required; log in to this registry first")
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 // The words that servers send one another over Redis.
 const (
 	changedUsers        = "users"
+	changedTokens       = "tokens"
 	changedCertificates = "certificates"
 	changedEpoch        = "epoch"
 )
@@ -70,6 +71,8 @@ func (s *Server) followRedis(users *auth.Directory, images *registry.Registry) {
 		switch what {
 		case changedUsers:
 			err = users.Refresh(ctx)
+		case changedTokens:
+			s.issued.Forget()
 		case changedCertificates:
 			err = s.installed.Refresh(ctx)
 		case changedEpoch:
@@ -80,7 +83,7 @@ func (s *Server) followRedis(users *auth.Directory, images *registry.Registry) {
 		}
 	}
 	s.tasks = append(s.tasks, func(ctx context.Context) error {
-		if err := s.redis.Run(ctx, []string{changedUsers, changedCertificates, changedEpoch}, heard); err != nil {
+		if err := s.redis.Run(ctx, []string{changedUsers, changedTokens, changedCertificates, changedEpoch}, heard); err != nil {
 			return fmt.Errorf("redis: %w", err)
 		}
 		return nil

@@ -33,6 +33,7 @@ type Server struct {
 	metrics *metrics
 	ready   *readiness
 	gate    *auth.Gate
+	issued  *auth.IssuedTokens
 	handler http.Handler
 	tls     *tlsFiles
 	// installed are the certificates of the admin API; they are kept also where
@@ -91,7 +92,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.followRedis(users, images)
 	s.sweepUploads(blobs)
 	admin, err := adminapi.New(adminapi.Config{
-		Gate: s.gate, Directory: users, Registry: images, Certificates: s.installed, Log: s.log,
+		Gate: s.gate, Directory: users, Tokens: s.issued, Registry: images, Certificates: s.installed, Log: s.log,
 		Server: s.describe, DeletesDisabled: c.Storage.Delete != nil && !*c.Storage.Delete || c.Storage.ReadOnly,
 		ReadOnly: c.Storage.ReadOnly,
 	})
@@ -223,10 +224,11 @@ func (s *Server) describe() client.Server {
 
 // capabilities are what not every server of this version can do.
 func (s *Server) capabilities() []string {
-	if s.config.HTTP.Secret == "" {
-		return []string{}
+	can := []string{"access", "tokens"}
+	if s.config.HTTP.Secret != "" {
+		can = append(can, "certificates") // there is a secret to encrypt their keys with
 	}
-	return []string{"certificates"} // there is a secret to encrypt their keys with
+	return can
 }
 
 // warn says at every start what an operator would want to know.

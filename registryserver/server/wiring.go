@@ -61,7 +61,15 @@ func (s *Server) users(ctx context.Context, records storage.Records, images *reg
 	}
 	s.tasks = append(s.tasks, func(ctx context.Context) error { directory.Run(ctx); return nil })
 
-	gate := auth.Config{Directory: directory, AnonymousPull: images.AnonymousPull, Log: s.log, ClientAddr: s.clientAddr}
+	s.issued, err = auth.OpenIssuedTokens(auth.IssuedConfig{Records: records, Directory: directory, Log: s.log, Changed: s.announce(changedTokens)})
+	if err != nil {
+		return nil, err
+	}
+	if !s.config.Storage.ReadOnly {
+		s.tasks = append(s.tasks, func(ctx context.Context) error { s.issued.Run(ctx); return nil })
+	}
+
+	gate := auth.Config{Directory: directory, Issued: s.issued, AnonymousPull: images.AnonymousPull, Log: s.log, ClientAddr: s.clientAddr}
 	admin := s.config.Admin
 	password := string(admin.Password)
 	if admin.PasswordFile != "" {
