@@ -63,6 +63,7 @@ func TestExamples(t *testing.T) {
 		"data-sources/registry_policy/data-source*.tf",
 		"data-sources/registry_user/data-source*.tf",
 		"data-sources/registry_users/data-source*.tf",
+		"ephemeral-resources/registry_token/ephemeral-resource*.tf",
 		"functions/parse_image_reference/function*.tf",
 		"functions/image_reference/function*.tf",
 		"functions/semver_tags/function*.tf",

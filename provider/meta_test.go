@@ -55,7 +55,7 @@ func TestEverythingIsDocumented(t *testing.T) {
 			described(t, name+" identity "+a.Name, a.Description)
 		}
 	}
-	if n := len(schema.ResourceSchemas) + len(schema.DataSourceSchemas) + len(schema.Functions) + len(identities.IdentitySchemas); n < 9 {
+	if n := len(schema.ResourceSchemas) + len(schema.DataSourceSchemas) + len(schema.EphemeralResourceSchemas) + len(schema.Functions) + len(identities.IdentitySchemas); n < 9 {
 		t.Errorf("only %d objects were looked at", n)
 	}
 }

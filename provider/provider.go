@@ -135,6 +135,7 @@ func (p *registryProvider) DataSources(context.Context) []func() datasource.Data
 func (p *registryProvider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
 	return []func() ephemeral.EphemeralResource{
 		func() ephemeral.EphemeralResource { return passwordEphemeralResource{} },
+		func() ephemeral.EphemeralResource { return &tokenEphemeral{} },
 	}
 }
 
