@@ -26,6 +26,7 @@ type connection struct {
 	login    string   // how the provider logs in, for messages
 	username string   // as whom, where that is known
 	unknown  []string // arguments of the provider block whose values are not known yet
+	aws      *awsAccess
 }
 
 // Configure reads the provider block. It does not talk to the server.
@@ -42,6 +43,8 @@ func (p *registryProvider) Configure(ctx context.Context, req provider.Configure
 	}
 	slices.Sort(unknown)
 	conn := &connection{endpoint: s.endpoint, login: s.login(), username: s.username, unknown: unknown}
+	conn.aws = &awsAccess{version: p.version, timeout: p.requestTimeout, transport: p.awsTransport}
+	conn.aws.settings, conn.aws.unknown = resolveAWS(ctx, m.AWS, &resp.Diagnostics)
 	switch {
 	case len(unknown) > 0:
 		if req.ClientCapabilities.DeferralAllowed {

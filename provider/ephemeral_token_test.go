@@ -29,7 +29,7 @@ func echoTest(t *testing.T, p *registryProvider, steps ...resource.TestStep) {
 	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: providers, Steps: steps})
 }
 
-const echo = `
+const echoToken = `
 provider "echo" { data = ephemeral.registry_token.this }
 resource "echo" "this" {}
 `
@@ -85,7 +85,7 @@ ephemeral "registry_token" "this" {
   description = "of a test"
   access      = [{ repositories = ["team/*"], actions = ["pull"] }]
 }
-`) + echo,
+`) + echoToken,
 			ConfigStateChecks: []statecheck.StateCheck{statecheckFunc(func(req statecheck.CheckStateRequest) error {
 				data, err := echoed(req)
 				if err != nil {
@@ -156,11 +156,11 @@ resource "terraform_data" "new" { input = registry_user.new.username }
 `
 	echoTest(t, testProvider(),
 		resource.TestStep{
-			Config:      s.config(`%s ephemeral "registry_token" "this" { username = registry_user.new.username }`, user) + echo,
+			Config:      s.config(`%s ephemeral "registry_token" "this" { username = registry_user.new.username }`, user) + echoToken,
 			ExpectError: says(`The registry has no user "new", and tokens are for users that it keeps. If this run makes the user`),
 		},
 		resource.TestStep{
-			Config:            s.config(`%s ephemeral "registry_token" "this" { username = terraform_data.new.output }`, user) + echo,
+			Config:            s.config(`%s ephemeral "registry_token" "this" { username = terraform_data.new.output }`, user) + echoToken,
 			ConfigStateChecks: []statecheck.StateCheck{serverCheck(s.issuedAndRevoked)},
 		},
 	)
@@ -171,7 +171,7 @@ func TestTokenEphemeralErrors(t *testing.T) {
 	s := startServer(t)
 	s.withUser(t, "ci")
 	block := func(extra string) string {
-		return s.config("ephemeral \"registry_token\" \"this\" {\n username = \"ci\"\n %s\n}\n", extra) + echo
+		return s.config("ephemeral \"registry_token\" \"this\" {\n username = \"ci\"\n %s\n}\n", extra) + echoToken
 	}
 	fails := func(config, message string, faults ...fault) resource.TestStep {
 		return resource.TestStep{PreConfig: s.fail(faults...), Config: config, ExpectError: says(message)}
@@ -198,11 +198,11 @@ func TestTokenEphemeralErrors(t *testing.T) {
 resource "terraform_data" "endpoint" { input = "http://127.0.0.1:1" }
 provider "registry" { endpoint = terraform_data.endpoint.output }
 ephemeral "registry_token" "this" { username = "ci" }
-` + echo,
+` + echoToken,
 			ExpectError: says("Terraform opens ephemeral resources during plan, too"),
 		},
 		resource.TestStep{
-			Config:      `ephemeral "registry_token" "this" { username = "ci" }` + echo,
+			Config:      `ephemeral "registry_token" "this" { username = "ci" }` + echoToken,
 			ExpectError: says("No endpoint configured"),
 		},
 		resource.TestStep{Config: s.config("# nothing")},

@@ -34,11 +34,16 @@ func TestMain(m *testing.M) {
 	}
 	_ = os.Setenv("CHECKPOINT_DISABLE", "1")
 	for _, name := range os.Environ() { // what a developer has set is not for the tests
-		if name, _, _ := strings.Cut(name, "="); strings.HasPrefix(name, "REGISTRY_") || strings.HasPrefix(name, "TF_VAR_") {
+		if name, _, _ := strings.Cut(name, "="); strings.HasPrefix(name, "REGISTRY_") || strings.HasPrefix(name, "TF_VAR_") || strings.HasPrefix(name, "AWS_") {
 			_ = os.Unsetenv(name)
 		}
 	}
-	os.Exit(m.Run())
+	for name, value := range map[string]string{"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true"} {
+		_ = os.Setenv(name, value)
+	}
+	code := m.Run()
+	theMoto.stop()
+	os.Exit(code)
 }
 
 // unitTest runs the steps with a real terraform and this provider. It is no

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"time"
 
@@ -34,6 +35,8 @@ type registryProvider struct {
 	// inUseTimeout is how long the deletion of a policy waits for the users
 	// that still have it.
 	inUseTimeout time.Duration
+	// awsTransport carries the requests to AWS; nil is the SDK's own.
+	awsTransport http.RoundTripper
 }
 
 // New returns a constructor of the provider, as the plugin framework wants it.
@@ -55,6 +58,7 @@ type providerModel struct {
 	Insecure      types.Bool   `tfsdk:"insecure"`
 	MaxRetries    types.Int64  `tfsdk:"max_retries"`
 	ReadyTimeout  types.String `tfsdk:"ready_timeout"`
+	AWS           types.Object `tfsdk:"aws"`
 }
 
 func (p *registryProvider) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {
@@ -65,7 +69,7 @@ func (p *registryProvider) Metadata(_ context.Context, _ provider.MetadataReques
 func (p *registryProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
 	notEmpty := []validator.String{stringvalidator.LengthAtLeast(1)}
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Manages a [Registry Kit](https://github.com/registrykit/terraform-provider-registry) server, a private OCI and Docker registry: its users and policies. Certificates and functions need no server, so the provider block may be empty.",
+		MarkdownDescription: "Manages a [Registry Kit](https://github.com/registrykit/terraform-provider-registry) server, a private OCI and Docker registry: its users and policies; and what it stands on: certificates and its S3 bucket. Certificates, objects in AWS and functions need no server, so the provider block may be empty.",
 		Attributes: map[string]schema.Attribute{
 			"endpoint": schema.StringAttribute{
 				Optional:            true,
@@ -108,6 +112,7 @@ func (p *registryProvider) Schema(_ context.Context, _ provider.SchemaRequest, r
 				MarkdownDescription: "How long to wait for a server that does not answer yet because it is still starting, as a duration such as `90s` or `10m`, up to `1h`; `0s` does not wait. Raise it where the same run creates the server's machines. Defaults to `30s`. Environment: `REGISTRY_READY_TIMEOUT`.",
 				Validators:          []validator.String{readyTimeoutRule()},
 			},
+			"aws": awsSchema(),
 		},
 	}
 }
@@ -117,6 +122,7 @@ func (p *registryProvider) Resources(context.Context) []func() resource.Resource
 		func() resource.Resource { return &certificateResource{now: p.now} },
 		func() resource.Resource { return &serverCertificateResource{} },
 		func() resource.Resource { return &policyResource{inUseTimeout: p.inUseTimeout} },
+		func() resource.Resource { return &s3StorageResource{} },
 		func() resource.Resource { return &tagResource{} },
 		func() resource.Resource { return &userResource{} },
 	}
@@ -124,6 +130,7 @@ func (p *registryProvider) Resources(context.Context) []func() resource.Resource
 
 func (p *registryProvider) DataSources(context.Context) []func() datasource.DataSource {
 	return []func() datasource.DataSource{
+		func() datasource.DataSource { return iamPolicyDataSource{} },
 		func() datasource.DataSource { return &accessCheckDataSource{} },
 		func() datasource.DataSource { return &policyDataSource{} },
 		func() datasource.DataSource { return &serverDataSource{} },

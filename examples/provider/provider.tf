@@ -20,4 +20,7 @@ provider "registry" {
 
   # Only for a server whose certificate no public authority signed:
   ca_certificate = file("${path.module}/ca.pem")
+
+  # Only for objects in AWS; what is left open comes from where the AWS SDK looks for it:
+  aws = { region = "eu-central-1" }
 }

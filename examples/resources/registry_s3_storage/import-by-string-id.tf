@@ -1,0 +1,4 @@
+import {
+  to = registry_s3_storage.images
+  id = "example-images"
+}
