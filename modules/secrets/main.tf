@@ -1,0 +1,59 @@
+locals {
+  make_http  = var.http_secret == null
+  make_admin = var.admin.secret == null
+}
+
+# New on every run, but written only when a version below is raised. Neither plan nor state ever holds them.
+ephemeral "aws_secretsmanager_random_password" "http" {
+  count = local.make_http ? 1 : 0
+
+  password_length     = 64
+  exclude_punctuation = true
+}
+
+ephemeral "aws_secretsmanager_random_password" "admin" {
+  count = local.make_admin ? 1 : 0
+
+  password_length     = 32
+  exclude_punctuation = true
+}
+
+# Seals upload sessions and logins. Every server has the same, and Secrets Manager keeps the one before it.
+resource "aws_secretsmanager_secret" "http" {
+  count = local.make_http ? 1 : 0
+
+  name_prefix             = "${var.name}-http-"
+  description             = "HTTP secret of the registry ${var.name}"
+  kms_key_id              = var.kms_key_arn
+  recovery_window_in_days = var.recovery_days
+  tags                    = var.tags
+}
+
+resource "aws_secretsmanager_secret_version" "http" {
+  count = local.make_http ? 1 : 0
+
+  secret_id                = aws_secretsmanager_secret.http[0].id
+  secret_string_wo         = ephemeral.aws_secretsmanager_random_password.http[0].random_password
+  secret_string_wo_version = var.http_secret_version
+}
+
+resource "aws_secretsmanager_secret" "admin" {
+  count = local.make_admin ? 1 : 0
+
+  name_prefix             = "${var.name}-admin-"
+  description             = "First admin of the registry ${var.name}"
+  kms_key_id              = var.kms_key_arn
+  recovery_window_in_days = var.recovery_days
+  tags                    = var.tags
+}
+
+resource "aws_secretsmanager_secret_version" "admin" {
+  count = local.make_admin ? 1 : 0
+
+  secret_id = aws_secretsmanager_secret.admin[0].id
+  secret_string_wo = jsonencode({
+    username = var.admin.username
+    password = ephemeral.aws_secretsmanager_random_password.admin[0].random_password
+  })
+  secret_string_wo_version = var.admin.version
+}

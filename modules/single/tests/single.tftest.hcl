@@ -1,0 +1,58 @@
+mock_provider "aws" {
+  source = "../testing"
+}
+
+variables {
+  name             = "images"
+  domain           = "registry.example.com"
+  zone_id          = "Z0123456789"
+  subnet_id        = "subnet-1"
+  image            = { ami_id = "ami-0123456789abcdef0" }
+  acme_email       = "ops@example.com"
+  admin_secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:images-admin-AbCdEf"
+  http_secret_arn  = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:images-http-AbCdEf"
+}
+
+run "on_a_disk" {
+  assert {
+    condition     = aws_ebs_volume.images[0].encrypted && aws_ebs_volume.images[0].final_snapshot && strcontains(output.user_data, "mount_images")
+    error_message = "Images are on a volume of their own."
+  }
+  assert {
+    condition     = local.config.storage.filesystem.rootdirectory == "/var/lib/registry/images" && local.config.http.tls.letsencrypt.hosts == ["registry.example.com"]
+    error_message = "The server keeps them there: ${jsonencode(local.config)}."
+  }
+}
+
+run "in_a_bucket" {
+  variables {
+    storage     = { bucket = "images", bucket_arn = "arn:aws:s3:::images" }
+    certificate = "installed"
+  }
+
+  assert {
+    condition     = length(aws_ebs_volume.images) == 0 && local.config.storage.s3.bucket == "images" && local.config.http.tls.managed && !can(local.config.storage.filesystem)
+    error_message = "The instance holds nothing: ${jsonencode(local.config)}."
+  }
+}
+
+run "acme_without_an_address" {
+  command = plan
+
+  variables {
+    acme_email = null
+  }
+
+  expect_failures = [aws_instance.this]
+}
+
+run "wrong_architecture" {
+  command = plan
+
+  override_data {
+    target = data.aws_ami.this
+    values = { architecture = "x86_64" }
+  }
+
+  expect_failures = [aws_instance.this]
+}

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Starts the server, the last thing at the first boot. An instance on which that fails switches itself off, so that its group starts another one;
+# what went wrong is on the console, where AWS keeps it.
+set -u
+
+%{ if volume != null ~}
+# The volume is attached some time after the instance has started. Amazon's NVMe driver, or a rule of udev, names it as asked for; where
+# neither does, the one disk that nothing uses is it.
+mount_images() {
+	for _ in $(seq 150); do
+		device=${volume}
+		[ -b "$device" ] || device=$(lsblk --noheadings --nodeps --paths --output NAME,TYPE,MOUNTPOINTS | awk '$2 == "disk" && $3 == "" { print $1 }' |
+			while read -r disk; do [ "$(lsblk --noheadings --output NAME "$disk" | wc -l)" = 1 ] && echo "$disk"; done | head -n 1)
+		[ -b "$device" ] && break
+		sleep 2
+	done
+	[ -b "$device" ] || { echo "the volume with the images was not attached within five minutes" && return 1; }
+	blkid "$device" >/dev/null || mkfs.ext4 -q -L images "$device" || return 1
+	mkdir -p /var/lib/private/registry && chmod 0700 /var/lib/private
+	echo "LABEL=images /var/lib/private/registry ext4 defaults,nofail 0 2" >>/etc/fstab
+	mount /var/lib/private/registry
+}
+
+%{ endif ~}
+said=$( {
+%{ if volume != null ~}
+	mount_images &&
+%{ endif ~}
+%{ if install ~}
+	/usr/local/libexec/registry-install &&
+%{ endif ~}
+	systemctl daemon-reload && systemctl enable registry.service && systemctl restart registry.service
+} 2>&1) && exit 0
+
+echo "registry: the instance could not start the server: $said" >/dev/console
+sleep 5 # so that the console has it
+systemctl poweroff

@@ -1,0 +1,80 @@
+variables {
+  config = { version = "0.1", http = { addr = ":5000" }, aws = { secrets = { http = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:http" } } }
+}
+
+run "shipped_image" {
+  assert {
+    condition = toset([for f in yamldecode(output.text).write_files : f.path]) == toset([
+      "/etc/registry/config.yml", "/usr/local/libexec/registry-boot",
+    ])
+    error_message = "The image has all but the configuration."
+  }
+  assert {
+    condition     = yamldecode([for f in yamldecode(output.text).write_files : f.content if f.path == "/etc/registry/config.yml"][0]) == var.config
+    error_message = "The configuration arrives as it was given."
+  }
+}
+
+run "stock_image" {
+  variables {
+    install = { bucket = "programs", key = "registryserver", region = "cn-north-1", sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" }
+    files   = { "/etc/registry/ca.pem" = "PEM" }
+  }
+
+  assert {
+    condition     = length(yamldecode(output.text).write_files) == 5 && strcontains(output.text, "https://programs.s3.cn-north-1.amazonaws.com.cn/registryserver")
+    error_message = "Program and unit are fetched and written."
+  }
+}
+
+run "elsewhere" {
+  variables {
+    install = { bucket = "programs", key = "registryserver", region = "us-east-1", endpoint = "http://10.0.0.7:9000", sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" }
+    volume  = "/dev/sdf"
+  }
+
+  assert {
+    condition     = strcontains(output.text, "http://10.0.0.7:9000/programs/registryserver") && strcontains(output.text, "device=/dev/sdf")
+    error_message = "Another S3 server is asked by path, and the volume is mounted."
+  }
+}
+
+run "secret" {
+  command = plan
+
+  variables {
+    config = { http = { secret = "s3cr3t" } }
+  }
+
+  expect_failures = [var.config]
+}
+
+run "password_deep_down" {
+  command = plan
+
+  variables {
+    config = { storage = { s3 = { secretKey = "s3cr3t" } } }
+  }
+
+  expect_failures = [var.config]
+}
+
+run "too_large" {
+  command = plan
+
+  variables {
+    files = { "/etc/registry/large" = join("", [for n in range(1000) : sha256(n)]) }
+  }
+
+  expect_failures = [output.base64]
+}
+
+run "checksum_of_something_else" {
+  command = plan
+
+  variables {
+    install = { bucket = "programs", key = "registryserver", region = "eu-west-1", sha256 = "d41d8cd98f00b204e9800998ecf8427e" }
+  }
+
+  expect_failures = [var.install]
+}
