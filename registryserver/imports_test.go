@@ -30,10 +30,11 @@ var mayImport = map[string][]string{
 	"registryserver/certificates":        {"registryserver/auth", "registryserver/oci", "registryserver/storage"},
 	"registryserver/client":              {"registryserver/oci"},
 	"registryserver/rediscache":          {"registryserver/auth"},
+	"registryserver/awshost":             {},
 	"registryserver/ociapi":              {"registryserver/auth", "registryserver/oci", "registryserver/registry", "registryserver/storage"},
 	"registryserver/adminapi": {"registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/oci",
 		"registryserver/registry", "registryserver/storage"},
-	"registryserver/server": {"registryserver/adminapi", "registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/oci", "registryserver/ociapi",
+	"registryserver/server": {"registryserver/adminapi", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/oci", "registryserver/ociapi",
 		"registryserver/rediscache", "registryserver/registry", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/storage/s3store"},
 }
 

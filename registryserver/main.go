@@ -114,8 +114,12 @@ func serve(ctx context.Context, file string, stderr io.Writer) error {
 	for _, w := range warnings {
 		log.Warn(w)
 	}
-	s, err := server.New(ctx, config, server.Options{Log: log, Version: buildVersion()})
+	options := server.Options{Log: log, Version: buildVersion()}
+	s, err := server.New(ctx, config, options)
 	if err != nil {
+		if failed := server.ReportFailedStart(ctx, config, options, err); failed != nil {
+			log.Warn("the reason of the failed start could not be left in the storage", "error", failed)
+		}
 		return err
 	}
 	return s.Run(ctx)

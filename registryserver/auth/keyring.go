@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -30,10 +31,15 @@ import (
 // HKDF-SHA256 of the secret with info "registrykit/v1 seal <purpose>", key ids
 // the same with info "registrykit/v1 key id".
 type Keyring struct {
-	secrets []secret // the current one first
+	mu      sync.RWMutex
+	secrets []secret            // the current one first
+	keys    map[string][]sealer // by purpose, in the order of secrets
+}
 
-	mu    sync.RWMutex
-	aeads map[string][]cipher.AEAD // by purpose, in the order of secrets
+// sealer is the key of a purpose, of one secret.
+type sealer struct {
+	cipher.AEAD
+	id [keyIDSize]byte
 }
 
 type secret struct {
@@ -55,35 +61,63 @@ var errSealed = errors.New("the value was not sealed with a key of this registry
 // NewKeyring returns a keyring that seals with current and opens what current
 // or one of the previous secrets sealed.
 func NewKeyring(current string, previous ...string) (*Keyring, error) {
-	k := &Keyring{aeads: make(map[string][]cipher.AEAD)}
+	k := &Keyring{keys: make(map[string][]sealer)}
 	for i, text := range append([]string{current}, previous...) {
 		if text == "" {
 			return nil, fmt.Errorf("secret %d of the key ring is empty", i+1)
 		}
-		id, err := hkdf.Key(sha256.New, []byte(text), nil, "registrykit/v1 key id", keyIDSize)
+		s, err := newSecret(text)
 		if err != nil {
-			return nil, fmt.Errorf("derive key id: %w", err)
+			return nil, err
 		}
-		k.secrets = append(k.secrets, secret{text, [keyIDSize]byte(id)})
+		k.secrets = append(k.secrets, s)
 	}
 	return k, nil
+}
+
+func newSecret(text string) (secret, error) {
+	id, err := hkdf.Key(sha256.New, []byte(text), nil, "registrykit/v1 key id", keyIDSize)
+	if err != nil {
+		return secret{}, fmt.Errorf("derive key id: %w", err)
+	}
+	return secret{text, [keyIDSize]byte(id)}, nil
+}
+
+// Accept lets the keyring open what another secret sealed, as if it had been a
+// previous one from the start. It reports whether that is new.
+func (k *Keyring) Accept(text string) (bool, error) {
+	if text == "" {
+		return false, errors.New("a secret of the key ring is empty")
+	}
+	s, err := newSecret(text)
+	if err != nil {
+		return false, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if slices.Contains(k.secrets, s) {
+		return false, nil
+	}
+	k.secrets = append(slices.Clip(k.secrets), s)
+	clear(k.keys)
+	return true, nil
 }
 
 // Seal encrypts plaintext and binds it to the purpose, a constant of the
 // caller, and to aad, which must be the same for Open.
 func (k *Keyring) Seal(purpose string, plaintext, aad []byte) ([]byte, error) {
-	aeads, err := k.forPurpose(purpose)
+	keys, err := k.forPurpose(purpose)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]byte, sealHeader+chacha20poly1305.NonceSizeX, SealOverhead+len(plaintext))
 	out[0] = sealFormat
-	copy(out[1:], k.secrets[0].id[:])
+	copy(out[1:], keys[0].id[:])
 	nonce := out[sealHeader:]
 	if _, err := rand.Read(nonce); err != nil {
 		return nil, err
 	}
-	return aeads[0].Seal(out, nonce, plaintext, aad), nil
+	return keys[0].Seal(out, nonce, plaintext, aad), nil
 }
 
 // Open returns what was sealed for the purpose with aad.
@@ -91,16 +125,16 @@ func (k *Keyring) Open(purpose string, sealed, aad []byte) ([]byte, error) {
 	if len(sealed) < SealOverhead || sealed[0] != sealFormat {
 		return nil, errSealed
 	}
-	aeads, err := k.forPurpose(purpose)
+	keys, err := k.forPurpose(purpose)
 	if err != nil {
 		return nil, err
 	}
 	id, nonce := sealed[1:sealHeader], sealed[sealHeader:sealHeader+chacha20poly1305.NonceSizeX]
-	for i, s := range k.secrets {
-		if !bytes.Equal(id, s.id[:]) {
+	for _, key := range keys {
+		if !bytes.Equal(id, key.id[:]) {
 			continue
 		}
-		if plain, err := aeads[i].Open(nil, nonce, sealed[sealHeader+len(nonce):], aad); err == nil {
+		if plain, err := key.Open(nil, nonce, sealed[sealHeader+len(nonce):], aad); err == nil {
 			return plain, nil
 		}
 	}
@@ -110,17 +144,22 @@ func (k *Keyring) Open(purpose string, sealed, aad []byte) ([]byte, error) {
 // SealedWithCurrent reports whether a value says that it was sealed with the
 // current secret. Only Open proves it.
 func (k *Keyring) SealedWithCurrent(sealed []byte) bool {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
 	return len(sealed) >= SealOverhead && sealed[0] == sealFormat && bytes.Equal(sealed[1:sealHeader], k.secrets[0].id[:])
 }
 
-// forPurpose returns the ciphers of a purpose, deriving them once.
-func (k *Keyring) forPurpose(purpose string) ([]cipher.AEAD, error) {
+// forPurpose returns the keys of a purpose, deriving them once.
+func (k *Keyring) forPurpose(purpose string) ([]sealer, error) {
 	k.mu.RLock()
-	aeads, ok := k.aeads[purpose]
+	keys, ok := k.keys[purpose]
 	k.mu.RUnlock()
 	if ok {
-		return aeads, nil
+		return keys, nil
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	keys = nil
 	for _, s := range k.secrets {
 		key, err := hkdf.Key(sha256.New, []byte(s.text), nil, "registrykit/v1 seal "+purpose, chacha20poly1305.KeySize)
 		if err != nil {
@@ -130,12 +169,10 @@ func (k *Keyring) forPurpose(purpose string) ([]cipher.AEAD, error) {
 		if err != nil {
 			return nil, err
 		}
-		aeads = append(aeads, aead)
+		keys = append(keys, sealer{aead, s.id})
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.aeads[purpose] = aeads
-	return aeads, nil
+	k.keys[purpose] = keys
+	return keys, nil
 }
 
 const secretKey = storage.KitRoot + "/secrets/http"

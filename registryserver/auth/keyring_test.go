@@ -138,3 +138,29 @@ func TestLoadOrCreateSecret(t *testing.T) {
 		}
 	}
 }
+
+// Ensure that a secret accepted later opens what it sealed, and seals nothing.
+func TestKeyringAccept(t *testing.T) {
+	k, next := newKeyring(t, "one"), newKeyring(t, "two", "one")
+	sealed, err := next.Seal("uploads", []byte("state"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Open("uploads", sealed, nil); err == nil {
+		t.Error("opened before it was accepted")
+	}
+	for n, want := range []bool{true, false} {
+		if accepted, err := k.Accept("two"); accepted != want || err != nil {
+			t.Errorf("accepted for time %d: %v, %v", n, accepted, err)
+		}
+	}
+	if plain, err := k.Open("uploads", sealed, nil); err != nil || string(plain) != "state" {
+		t.Errorf("%q, %v", plain, err)
+	}
+	if mine, err := k.Seal("uploads", nil, nil); err != nil || !k.SealedWithCurrent(mine) || next.SealedWithCurrent(mine) {
+		t.Errorf("what seals has changed: %v", err)
+	}
+	if _, err := k.Accept(""); err == nil {
+		t.Error("an empty secret was accepted")
+	}
+}

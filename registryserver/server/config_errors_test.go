@@ -131,6 +131,9 @@ func TestConfigErrors(t *testing.T) {
 			`auth.token.signingalgorithms[1] (line 2): "HS256" is not allowed; use EdDSA, RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384 or PS512; HS256, HS384 and HS512 are refused because whoever can check such a token can also sign one`,
 		}},
 		{name: "two passwords", environ: []string{"REGISTRY_ADMIN_PASSWORD=hunter2", "REGISTRY_ADMIN_PASSWORDFILE=/p"}, want: []string{"admin.passwordfile (REGISTRY_ADMIN_PASSWORDFILE): is written beside admin.password; write one of them"}},
+		{name: "two HTTP secrets", yaml: "version: 0.1\naws: {secrets: {http: arn}}", environ: []string{"REGISTRY_HTTP_SECRET=hunter2"}, want: []string{"aws.secrets.http (line 2): is written beside http.secret; write one of them"}},
+		{name: "password of no Redis", yaml: "version: 0.1\naws: {secrets: {redis: arn}}", want: []string{"aws.secrets.redis (line 2): is the password of a Redis, and there is none; set redis.addrs (REGISTRY_REDIS_ADDRS)"}},
+		{name: "hook of no group", yaml: "version: 0.1\naws: {autoscaling: {launchhook: ready}}", want: []string{"aws.autoscaling.group: is missing; name the group that the hooks are of"}},
 		{name: "admin without password", environ: []string{"REGISTRY_ADMIN_USERNAME=root"}, want: []string{"admin.username (REGISTRY_ADMIN_USERNAME): is written without a password; write admin.password or admin.passwordfile"}},
 
 		// Refused by name

@@ -20,6 +20,7 @@ func (l *configLoader) finish(environ []string) {
 	l.finishStorage()
 	l.finishAuth()
 	l.finishAdmin()
+	l.finishAWS()
 	c := l.config
 	if c.Catalog.MaxEntries <= 0 {
 		c.Catalog.MaxEntries = 1000

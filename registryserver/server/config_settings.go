@@ -60,6 +60,7 @@ func (c *Config) settings() []setting {
 	all = append(all, c.Storage.settings()...)
 	all = append(all, c.Auth.settings()...)
 	all = append(all, c.Redis.settings()...)
+	all = append(all, c.AWS.settings()...)
 	return append(all, []setting{
 		{"admin.username", asText(&c.Admin.Username)},
 		{"admin.password", asSecret(&c.Admin.Password)},

@@ -23,6 +23,7 @@ type Config struct {
 	Health     HealthConfig
 	Validation ValidationConfig
 	Redis      *RedisConfig // nil: there is none
+	AWS        AWSConfig
 }
 
 // LogConfig says what is logged, and how.

@@ -67,6 +67,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	ctx, leave := s.whileHere(ctx)
+	defer leave()
 	group, groupCtx := errgroup.WithContext(background)
 	for _, task := range s.tasks {
 		group.Go(func() error { return ignoreEnd(task(storage.Background(groupCtx))) })
@@ -79,6 +81,7 @@ func (s *Server) Run(ctx context.Context) error {
 		group.Go(func() error { return s.serve(debug, s.debugListener) })
 	}
 	s.log.Info("registry is listening", "address", s.Addr().String(), "tls", s.tls != nil, "version", s.version)
+	group.Go(func() error { return s.announceReady(groupCtx) })
 
 	select {
 	case <-ctx.Done():
@@ -89,6 +92,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if debug != nil {
 		_ = debug.Close()
 	}
+	s.complete(background, s.config.AWS.AutoScaling.TerminateHook)
 	stop()
 	return errors.Join(group.Wait(), s.Close())
 }

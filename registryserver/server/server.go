@@ -16,6 +16,7 @@ import (
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/adminapi"
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
+	"github.com/registrykit/terraform-provider-registry/registryserver/awshost"
 	"github.com/registrykit/terraform-provider-registry/registryserver/certificates"
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
 	"github.com/registrykit/terraform-provider-registry/registryserver/ociapi"
@@ -40,6 +41,7 @@ type Server struct {
 	// there is no TLS yet.
 	installed *certificates.Store
 	redis     *rediscache.Cache             // nil: there is none
+	host      *awshost.Host                 // nil: nothing of AWS is configured
 	tasks     []func(context.Context) error // what runs beside the listeners
 	closers   []func() error
 
@@ -64,6 +66,10 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	}
 	s := &Server{config: c, version: o.Version, log: slog.New(requestIDLog{o.Log.Handler()}), metrics: newMetrics(o.Version)}
 
+	if err := s.openAWS(ctx); err != nil {
+		return nil, err
+	}
+	c = s.config
 	store, err := openStore(ctx, c.Storage, s.log)
 	if err != nil {
 		return nil, err
@@ -77,6 +83,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.followHTTPSecret(keys)
 	if err := s.openRedis(keys); err != nil {
 		return nil, err
 	}

@@ -32,6 +32,9 @@ said=$( {
 	systemctl daemon-reload && systemctl enable registry.service && systemctl restart registry.service
 } 2>&1) && exit 0
 
-echo "registry: the instance could not start the server: $said" >/dev/console
+{
+	echo "registry: the instance could not start the server: $said"
+	journalctl --unit registry.service --lines 20 --no-pager --output cat
+} >/dev/console
 sleep 5 # so that the console has it
 systemctl poweroff

@@ -1,0 +1,122 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+)
+
+// TestAWSSecrets: servers read admin and HTTP secret through their role, and while the secret is exchanged every push goes on.
+func TestAWSSecrets(t *testing.T) {
+	t.Parallel()
+	w := newAWSWorld(t)
+	admin := w.secret("admin", `{"username": "root", "password": "the-admins-password"}`)
+	secret := w.secret("http", "the-first-http-secret-of-the-servers")
+	config := filesystemConfig(t.TempDir()) + fmt.Sprintf("aws: {secrets: {admin: %q, http: %q}}\n", admin, secret)
+	first := startServer(t, config, w.env...)
+	if resp, _ := do(t, http.MethodGet, first.URL+"/v2/", nil); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("without a password: %s", resp.Status)
+	}
+	first.login("root", "the-admins-password")
+	if resp, body := do(t, http.MethodGet, first.URL+"/api/v1/server", nil); resp.StatusCode != http.StatusOK || !strings.Contains(string(body), "certificates") {
+		t.Errorf("the admin of the secret: %s\n%s", resp.Status, body)
+	}
+
+	next := "the-second-http-secret-of-the-servers"
+	if _, err := w.secrets.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &secret, SecretString: &next}); err != nil {
+		t.Fatal(err)
+	}
+	second := startServer(t, config, w.env...)
+	second.login("root", "the-admins-password")
+	for from, to := range map[*process]*process{first: second, second: first} {
+		resp, body := do(t, http.MethodPost, from.URL+"/v2/app/blobs/uploads/", nil)
+		location, err := resp.Location()
+		if err != nil {
+			t.Fatalf("POST: %s\n%s", resp.Status, body)
+		}
+		content := []byte("begun at " + from.Host)
+		query := location.Query()
+		query.Set("digest", sha256Digest(content))
+		location.RawQuery, location.Host = query.Encode(), to.Host
+		if resp, body := do(t, http.MethodPut, location.String(), content); resp.StatusCode != http.StatusCreated {
+			t.Errorf("begun at one server and ended at the other: %s\n%s", resp.Status, body)
+		}
+	}
+	for _, p := range []*process{first, second} {
+		for _, value := range []string{"the-admins-password", "the-first-http-secret", next} {
+			if strings.Contains(p.output.String(), value) {
+				t.Errorf("the log holds the secret %s", value)
+			}
+		}
+	}
+}
+
+// TestAWSLifecycle: the group hears when the server is ready, and when it has drained after AWS said that the machine goes.
+func TestAWSLifecycle(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]func(*awsWorld, *process){
+		"group": func(w *awsWorld, _ *process) { w.set("autoscaling/target-lifecycle-state", "Terminated") },
+		"spot":  func(w *awsWorld, _ *process) { w.set("spot/instance-action", `{"action": "terminate"}`) },
+		"SIGINT": func(w *awsWorld, p *process) {
+			if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+				w.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newAWSWorld(t)
+			w.set("autoscaling/target-lifecycle-state", "InService")
+			p := startServer(t, filesystemConfig(t.TempDir())+`aws: {autoscaling: {group: images, launchhook: ready, terminatehook: drained}}
+http: {drainwait: 1s}
+`, w.env...)
+			soon(t, "the launch hook is completed", func() bool { return slices.Equal(w.hooks(), []string{"ready"}) })
+			leave(w, p)
+			soon(t, "the server is not ready any more", func() bool {
+				resp, err := http.Get(p.URL + "/readyz")
+				if err != nil {
+					return true
+				}
+				defer resp.Body.Close()
+				return resp.StatusCode == http.StatusServiceUnavailable
+			})
+			select {
+			case <-p.exited:
+			case <-time.After(stopTimeout):
+				t.Fatal("the server goes on")
+			}
+			if hooks := w.hooks(); !slices.Equal(hooks, []string{"ready", "drained"}) {
+				t.Errorf("completed hooks: %v", hooks)
+			}
+		})
+	}
+}
+
+// TestAWSFailedStart: a machine that is gone leaves the reason in the storage, and the reason says what to do.
+func TestAWSFailedStart(t *testing.T) {
+	t.Parallel()
+	w := newAWSWorld(t)
+	root := t.TempDir()
+	file := writeConfig(t, filesystemConfig(root)+"aws: {bootreport: true, secrets: {admin: arn:aws:secretsmanager:eu-west-1:123456789012:secret:gone}}\n")
+	p := launch(t, buildServer(t), file, freeAddress(t), w.env...)
+	select {
+	case <-p.exited:
+	case <-time.After(startTimeout):
+		t.Fatal("the server goes on without its admin")
+	}
+	const want = "aws.secrets.admin: there is no secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:gone in this region"
+	report, err := os.ReadFile(filepath.Join(root, "registrykit", "v1", "boot", instanceID))
+	if err != nil || !strings.Contains(string(report), want) || !strings.Contains(string(report), instanceID+" did not start") {
+		t.Errorf("the report is %q, %v", report, err)
+	}
+	if out := p.output.String(); p.err == nil || !strings.Contains(out, want) {
+		t.Errorf("the server ended with %v and said\n%s", p.err, out)
+	}
+}

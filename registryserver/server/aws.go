@@ -1,0 +1,194 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
+	"github.com/registrykit/terraform-provider-registry/registryserver/awshost"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+const (
+	// secretsTimeout bounds the wait for Secrets Manager at the start.
+	secretsTimeout = 30 * time.Second
+	// rotationPoll is how often servers look for a new HTTP secret.
+	rotationPoll = 5 * time.Minute
+	// rotationWait is how old a new HTTP secret has to be before anything is
+	// sealed with it: by then every server has seen it.
+	rotationWait = 2 * rotationPoll
+	// completeTimeout bounds the last word to the Auto Scaling group.
+	completeTimeout = 20 * time.Second
+)
+
+// openAWS opens the machine and reads the secrets that it is to have. The
+// configuration of the caller stays as it is.
+func (s *Server) openAWS(ctx context.Context) error {
+	if !s.config.AWS.used() {
+		return nil
+	}
+	var err error
+	if s.host, err = awshost.New(ctx, awshost.Config{Region: s.config.AWS.Region, Log: s.log}); err != nil {
+		return fmt.Errorf("aws: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, secretsTimeout)
+	defer cancel()
+	own := *s.config
+	s.config = &own
+	return errors.Join(s.readHTTPSecret(ctx), s.readAdmin(ctx), s.readRedisPassword(ctx))
+}
+
+func (s *Server) readHTTPSecret(ctx context.Context) error {
+	id := s.config.AWS.Secrets.HTTP
+	if id == "" {
+		return nil
+	}
+	found, err := s.host.Secret(ctx, id)
+	if err != nil {
+		return fmt.Errorf("aws.secrets.http: %w", err)
+	}
+	current, other := found.Current, found.Previous
+	if other != "" && time.Since(found.Since) < rotationWait {
+		current, other = other, current // not every server knows the new one
+	}
+	c := &s.config.HTTP
+	c.Secret = Secret(current)
+	if other != "" {
+		c.PreviousSecrets = append([]Secret{Secret(other)}, c.PreviousSecrets...)
+	}
+	return nil
+}
+
+func (s *Server) readAdmin(ctx context.Context) error {
+	id := s.config.AWS.Secrets.Admin
+	if id == "" {
+		return nil
+	}
+	login, err := s.host.Login(ctx, id)
+	if err != nil {
+		return fmt.Errorf("aws.secrets.admin: %w", err)
+	}
+	s.config.Admin = AdminConfig{Username: login.Username, Password: Secret(login.Password)}
+	return nil
+}
+
+func (s *Server) readRedisPassword(ctx context.Context) error {
+	id := s.config.AWS.Secrets.Redis
+	if id == "" {
+		return nil
+	}
+	found, err := s.host.Secret(ctx, id)
+	if err != nil {
+		return fmt.Errorf("aws.secrets.redis: %w", err)
+	}
+	own := *s.config.Redis
+	own.Password = Secret(found.Current)
+	s.config.Redis = &own
+	return nil
+}
+
+// followHTTPSecret accepts a new HTTP secret while the server runs. It seals
+// with it from its next start on.
+func (s *Server) followHTTPSecret(keys *auth.Keyring) {
+	id := s.config.AWS.Secrets.HTTP
+	if id == "" {
+		return
+	}
+	s.tasks = append(s.tasks, func(ctx context.Context) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(rotationPoll):
+			}
+			found, err := s.host.Secret(ctx, id)
+			switch {
+			case ctx.Err() != nil:
+			case err != nil:
+				s.log.Warn("whether there is a new HTTP secret could not be found out", "error", err)
+			default:
+				accepted, err := keys.Accept(found.Current)
+				if err != nil {
+					s.log.Error("the new HTTP secret cannot be used", "error", err)
+				} else if accepted {
+					s.log.Info("the new HTTP secret is accepted from now on, and used from the next start on")
+				}
+			}
+		}
+	})
+}
+
+// announceReady tells whoever started this server that it can be used: systemd,
+// and the Auto Scaling group that waits for a new machine.
+func (s *Server) announceReady(ctx context.Context) error {
+	for s.ready.err(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(checkEvery):
+		}
+	}
+	if err := notifySystemd("READY=1"); err != nil {
+		s.log.Warn("systemd could not be told that the server is ready", "error", err)
+	}
+	s.complete(ctx, s.config.AWS.AutoScaling.LaunchHook)
+	return nil
+}
+
+// complete lets the Auto Scaling group go on, if it waits.
+func (s *Server) complete(ctx context.Context, hook string) {
+	if hook == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, completeTimeout)
+	defer cancel()
+	if err := s.host.Complete(ctx, s.config.AWS.AutoScaling.Group, hook); err != nil && ctx.Err() == nil {
+		s.log.Error("the Auto Scaling group could not be told to go on; it waits until the hook's time is over", "error", err)
+	}
+}
+
+// whileHere returns a context that ends with ctx, or when AWS is about to take
+// the machine.
+func (s *Server) whileHere(ctx context.Context) (context.Context, context.CancelFunc) {
+	here, cancel := context.WithCancel(ctx)
+	if s.config.AWS.AutoScaling.Group != "" {
+		go func() {
+			if reason, err := s.host.Leaving(here); err == nil {
+				s.log.Info("this machine is about to go", "reason", reason)
+				cancel()
+			}
+		}()
+	}
+	return here, cancel
+}
+
+// bootReport is the key of the reason why the server on a machine did not start.
+func bootReport(instance string) string { return storage.KitRoot + "/boot/" + instance }
+
+// ReportFailedStart leaves the reason of a failed start where the configuration
+// asks for it, so that it can be read when the machine is gone.
+func ReportFailedStart(ctx context.Context, c *Config, o Options, reason error) error {
+	if !c.AWS.BootReport {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), secretsTimeout)
+	defer cancel()
+	host, err := awshost.New(ctx, awshost.Config{Region: c.AWS.Region, Log: o.Log})
+	if err != nil {
+		return err
+	}
+	id, err := host.InstanceID(ctx)
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, c.Storage, o.Log)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	text := fmt.Sprintf("%s %s did not start: %v\n", time.Now().UTC().Format(time.RFC3339), id, reason)
+	_, err = store.Records().Put(ctx, bootReport(id), []byte(text), storage.Any)
+	return err
+}
