@@ -4,11 +4,11 @@ locals {
 }
 
 # New on every run, but written only once.
-ephemeral "aws_secretsmanager_random_password" "auth" {
+ephemeral "registry_password" "auth" {
   count = local.make_secret ? 1 : 0
 
-  password_length     = 64
-  exclude_punctuation = true
+  length  = 64
+  symbols = ""
 }
 
 resource "aws_secretsmanager_secret" "auth" {
@@ -25,7 +25,7 @@ resource "aws_secretsmanager_secret_version" "auth" {
   count = local.make_secret ? 1 : 0
 
   secret_id                = aws_secretsmanager_secret.auth[0].id
-  secret_string_wo         = ephemeral.aws_secretsmanager_random_password.auth[0].random_password
+  secret_string_wo         = ephemeral.registry_password.auth[0].password
   secret_string_wo_version = 1
 }
 

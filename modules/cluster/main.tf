@@ -74,6 +74,17 @@ resource "aws_vpc_security_group_ingress_rule" "load_balancer" {
   tags                         = var.tags
 }
 
+# The load balancer sends to instances, and to nothing else.
+resource "aws_vpc_security_group_egress_rule" "load_balancer" {
+  security_group_id            = var.load_balancer.security_group_id
+  description                  = "Instances of ${var.name}"
+  referenced_security_group_id = aws_security_group.this.id
+  ip_protocol                  = "tcp"
+  from_port                    = var.load_balancer.port
+  to_port                      = var.load_balancer.port
+  tags                         = var.tags
+}
+
 # AWS, Redis, upstreams and updates. What can be reached at all is for the routes of the subnets.
 resource "aws_vpc_security_group_egress_rule" "all" {
   security_group_id = aws_security_group.this.id
@@ -231,7 +242,7 @@ resource "aws_autoscaling_group" "this" {
   }
 
   # Instances start with all rights they need, and have them to the end.
-  depends_on = [aws_iam_role_policy.this, aws_vpc_security_group_ingress_rule.load_balancer, aws_vpc_security_group_egress_rule.all]
+  depends_on = [aws_iam_role_policy.this, aws_vpc_security_group_ingress_rule.load_balancer, aws_vpc_security_group_egress_rule.load_balancer, aws_vpc_security_group_egress_rule.all]
 }
 
 resource "aws_autoscaling_policy" "cpu" {

@@ -34,22 +34,6 @@ resource "aws_vpc_security_group_ingress_rule" "http" {
   tags              = var.tags
 }
 
-data "aws_vpc" "this" {
-  id = var.vpc_id
-}
-
-resource "aws_vpc_security_group_egress_rule" "targets" {
-  for_each = toset(distinct(data.aws_vpc.this.cidr_block_associations[*].cidr_block))
-
-  security_group_id = aws_security_group.this.id
-  description       = "Instances"
-  cidr_ipv4         = each.value
-  ip_protocol       = "tcp"
-  from_port         = var.target.port
-  to_port           = var.target.port
-  tags              = var.tags
-}
-
 resource "aws_lb" "this" {
   name                       = var.name
   load_balancer_type         = "application"

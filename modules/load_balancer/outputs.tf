@@ -25,12 +25,12 @@ output "target_group_arn_suffix" {
 }
 
 output "security_group_id" {
-  description = "Whose members may connect to instances."
+  description = "The load balancer's security group, which lets nothing out yet: whoever has the instances adds the rule to them."
   value       = aws_security_group.this.id
 }
 
 output "listener_arn" {
   description = "The HTTPS listener, once clients can reach it."
   value       = aws_lb_listener.https.arn
-  depends_on  = [aws_vpc_security_group_ingress_rule.https, aws_vpc_security_group_egress_rule.targets, aws_wafv2_web_acl_association.this]
+  depends_on  = [aws_vpc_security_group_ingress_rule.https, aws_wafv2_web_acl_association.this]
 }

@@ -5,5 +5,9 @@ terraform {
       source  = "hashicorp/aws"
       version = ">= 5.100"
     }
+    # Makes secrets that neither plan nor state ever holds; it needs no registry for that.
+    registry = {
+      source = "registrykit/registry"
+    }
   }
 }

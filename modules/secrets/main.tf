@@ -4,18 +4,18 @@ locals {
 }
 
 # New on every run, but written only when a version below is raised. Neither plan nor state ever holds them.
-ephemeral "aws_secretsmanager_random_password" "http" {
+ephemeral "registry_password" "http" {
   count = local.make_http ? 1 : 0
 
-  password_length     = 64
-  exclude_punctuation = true
+  length  = 64
+  symbols = ""
 }
 
-ephemeral "aws_secretsmanager_random_password" "admin" {
+ephemeral "registry_password" "admin" {
   count = local.make_admin ? 1 : 0
 
-  password_length     = 32
-  exclude_punctuation = true
+  length  = 32
+  symbols = ""
 }
 
 # Seals upload sessions and logins. Every server has the same, and Secrets Manager keeps the one before it.
@@ -33,7 +33,7 @@ resource "aws_secretsmanager_secret_version" "http" {
   count = local.make_http ? 1 : 0
 
   secret_id                = aws_secretsmanager_secret.http[0].id
-  secret_string_wo         = ephemeral.aws_secretsmanager_random_password.http[0].random_password
+  secret_string_wo         = ephemeral.registry_password.http[0].password
   secret_string_wo_version = var.http_secret_version
 }
 
@@ -53,7 +53,7 @@ resource "aws_secretsmanager_secret_version" "admin" {
   secret_id = aws_secretsmanager_secret.admin[0].id
   secret_string_wo = jsonencode({
     username = var.admin.username
-    password = ephemeral.aws_secretsmanager_random_password.admin[0].random_password
+    password = ephemeral.registry_password.admin[0].password
   })
   secret_string_wo_version = var.admin.version
 }

@@ -36,8 +36,8 @@ mock_data "aws_ami" {
   defaults = { architecture = "arm64", root_device_name = "/dev/xvda" }
 }
 
-mock_data "aws_vpc" {
-  defaults = { cidr_block_associations = [{ association_id = "a", cidr_block = "10.0.0.0/16", state = "associated" }] }
+mock_data "aws_secretsmanager_secret_version" {
+  defaults = { secret_string = "0123456789abcdef0123456789abcdef" }
 }
 
 mock_data "aws_subnet" {
