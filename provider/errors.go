@@ -44,6 +44,7 @@ func (c *connection) advice(need string, err error) string {
 		return "The provider has no credentials. Set username and password (REGISTRY_USERNAME, REGISTRY_PASSWORD), or token."
 	case answer.Status == http.StatusUnauthorized:
 		return fmt.Sprintf("The server does not accept the provider's credentials (%s): the password or token is wrong or has ended, or the user is disabled or gone.", c.login)
+	case client.IsImmutable(err): // which says what to do
 	case answer.Status == http.StatusForbidden:
 		return fmt.Sprintf("The provider logs in with %s, which lacks %s.", c.who(), need)
 	case client.IsNotFound(err):

@@ -57,6 +57,9 @@ func TestExamples(t *testing.T) {
 		"resources/registry_policy/resource*.tf",
 		"resources/registry_certificate/resource*.tf",
 		"resources/registry_server_certificate/resource*.tf",
+		"resources/registry_repository/resource*.tf",
+		"data-sources/registry_repository/data-source*.tf",
+		"data-sources/registry_repositories/data-source*.tf",
 		"data-sources/registry_server/data-source*.tf",
 		"ephemeral-resources/registry_password/ephemeral-resource*.tf",
 		"data-sources/registry_access_check/data-source*.tf",
@@ -89,6 +92,7 @@ func TestExamplesImport(t *testing.T) {
 		"registry_user.ci":                 "ci",
 		"registry_policy.team":             "team",
 		"registry_server_certificate.main": "main",
+		"registry_repository.app":          "team/app",
 	} {
 		t.Run(name, func(t *testing.T) {
 			kind, _, _ := strings.Cut(name, ".")

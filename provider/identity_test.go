@@ -20,11 +20,16 @@ func TestIdentities(t *testing.T) {
 	if _, err := s.admin.CreatePolicy(t.Context(), client.PolicySpec{Name: "team"}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.admin.CreateRepository(t.Context(), client.RepositorySpec{Name: "team/app"}); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ resource, attribute, name, complaint string }{
 		{"registry_user", "username", "admin", ""},
 		{"registry_policy", "name", "team", ""},
 		{"registry_user", "username", "nobody", ""},
 		{"registry_policy", "name", "none", ""},
+		{"registry_repository", "name", "team/app", ""},
+		{"registry_repository", "name", "none", ""},
 		{"registry_policy", "name", "admin", "Built-in policy"},
 		{"registry_user", "username", "no:body", "Could not read the user \"no:body\""},
 	} {

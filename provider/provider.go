@@ -69,7 +69,7 @@ func (p *registryProvider) Metadata(_ context.Context, _ provider.MetadataReques
 func (p *registryProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
 	notEmpty := []validator.String{stringvalidator.LengthAtLeast(1)}
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Manages a [Registry Kit](https://github.com/registrykit/terraform-provider-registry) server, a private OCI and Docker registry: its users and policies; and what it stands on: certificates and its S3 bucket. Certificates, objects in AWS and functions need no server, so the provider block may be empty.",
+		MarkdownDescription: "Manages a [Registry Kit](https://github.com/registrykit/terraform-provider-registry) server, a private OCI and Docker registry: its users, policies and repositories; and what it stands on: certificates and its S3 bucket. Certificates, objects in AWS and functions need no server, so the provider block may be empty.",
 		Attributes: map[string]schema.Attribute{
 			"endpoint": schema.StringAttribute{
 				Optional:            true,
@@ -124,6 +124,7 @@ func (p *registryProvider) Resources(context.Context) []func() resource.Resource
 		func() resource.Resource { return &policyResource{inUseTimeout: p.inUseTimeout} },
 		func() resource.Resource { return &s3StorageResource{} },
 		func() resource.Resource { return &tagResource{} },
+		func() resource.Resource { return &repositoryResource{} },
 		func() resource.Resource { return &userResource{} },
 	}
 }
@@ -133,6 +134,8 @@ func (p *registryProvider) DataSources(context.Context) []func() datasource.Data
 		func() datasource.DataSource { return iamPolicyDataSource{} },
 		func() datasource.DataSource { return &accessCheckDataSource{} },
 		func() datasource.DataSource { return &policyDataSource{} },
+		func() datasource.DataSource { return &repositoriesDataSource{} },
+		func() datasource.DataSource { return &repositoryDataSource{} },
 		func() datasource.DataSource { return &serverDataSource{} },
 		func() datasource.DataSource { return &userDataSource{} },
 		func() datasource.DataSource { return &usersDataSource{} },

@@ -266,6 +266,9 @@ func (s *testServer) isEmpty(t *testing.T) {
 	for token, err := range s.admin.ListTokens(t.Context()) {
 		t.Errorf("the token %s is left, %v", token.ID, err)
 	}
+	for r, err := range s.admin.ListRepositories(t.Context()) {
+		t.Errorf("the repository %q is left, %v", r.Name, err)
+	}
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -49,6 +49,8 @@ func usernameRule() stringRule   { return ofOCI("user name", oci.ParseUsername) 
 func policyNameRule() stringRule { return ofOCI("policy name", oci.ParsePolicyName) }
 func globRule() stringRule       { return ofOCI("repository glob", oci.ParseGlob) }
 func actionRule() stringRule     { return ofOCI("action", oci.ParseAction) }
+func repositoryRule() stringRule { return ofOCI("repository name", oci.ParseRepository) }
+func tagPatternRule() stringRule { return ofOCI("tag pattern", oci.ParseTagPattern) }
 
 func descriptionRule() stringRule {
 	return stringRule{"must be a short text", "Invalid description", oci.CheckDescription}

@@ -342,7 +342,17 @@ func TestClient(t *testing.T) {
 	if _, err := c.UpdateRepository(ctx, client.RepositorySpec{Name: "made"}, made.Revision); !client.IsConflict(err) {
 		t.Errorf("a stale revision: %v", err)
 	}
-	must(c.DeleteRepository(ctx, "made", false))
+	w.push("made", "v1")
+	_, err = c.UpdateRepository(ctx, client.RepositorySpec{Name: "made", ImmutableTagPatterns: []string{"v*"}}, set.Revision)
+	must(err)
+	for what, err := range map[string]error{"tag": c.DeleteTag(ctx, "made", "v1"), "repository": c.DeleteRepository(ctx, "made", true)} {
+		if !client.IsImmutable(err) {
+			t.Errorf("deletion of a %s with an immutable tag: %v", what, err)
+		}
+	}
+	_, err = c.UpdateRepository(ctx, client.RepositorySpec{Name: "made"}, "")
+	must(err)
+	must(c.DeleteRepository(ctx, "made", true))
 	if err := c.DeleteRepository(ctx, "team/app", false); !client.IsConflict(err) {
 		t.Errorf("a repository that is not empty: %v", err)
 	}

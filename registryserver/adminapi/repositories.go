@@ -17,9 +17,9 @@ type repositoryBody struct {
 	ImmutableTagPatterns *[]string `json:"immutable_tag_patterns"`
 }
 
-// defaultETag stands for the revision that a repository does not have which only
-// a push made.
-const defaultETag = "default"
+// defaultRevision is that of a repository of which nothing was ever set: a push
+// made it.
+const defaultRevision = "default"
 
 func (a *api) listRepositories(r *http.Request) (answer, error) {
 	limit, after, err := paging(r)
@@ -127,12 +127,12 @@ func settingsCondition(r *http.Request) (func(revision string) bool, error) {
 	if may == nil || err != nil {
 		return nil, err
 	}
-	return func(revision string) bool { return may(settingsETag(revision)) }, nil
+	return func(revision string) bool { return may(revisionOf(revision)) }, nil
 }
 
-func settingsETag(revision string) string {
+func revisionOf(revision string) string {
 	if revision == "" {
-		return defaultETag
+		return defaultRevision
 	}
 	return revision
 }
@@ -143,13 +143,13 @@ func (b repositoryBody) spec() (registry.SettingsSpec, error) {
 }
 
 func repositoryAnswer(repo oci.Repository, s registry.Settings) answer {
-	return answer{body: wireRepository(repo, s), etag: settingsETag(s.Revision)}
+	return answer{body: wireRepository(repo, s), etag: revisionOf(s.Revision)}
 }
 
 func wireRepository(repo oci.Repository, s registry.Settings) client.Repository {
 	w := client.Repository{
 		Name: repo.String(), Description: s.Description, AnonymousPull: s.AnonymousPull, ImmutableTagPatterns: make([]string, len(s.ImmutableTags)),
-		Revision: s.Revision, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+		Revision: revisionOf(s.Revision), CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 	}
 	for i, p := range s.ImmutableTags {
 		w.ImmutableTagPatterns[i] = p.String()

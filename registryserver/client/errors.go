@@ -66,6 +66,17 @@ func IsConflict(err error) bool {
 	return c == oci.CodeConflict || c == oci.CodePreconditionFailed
 }
 
+// IsImmutable reports whether the server refused because a tag is immutable by
+// the settings of its repository. The message says which one and what to do.
+func IsImmutable(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || e.Err.Code != oci.CodeDenied {
+		return false
+	}
+	detail, _ := e.Err.Detail.(map[string]any)
+	return detail["immutable_tag_pattern"] != nil
+}
+
 // responseError makes an *Error of an answer whose status is not 2xx.
 func responseError(resp *http.Response, body []byte) *Error {
 	e := &Error{

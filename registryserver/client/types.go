@@ -155,9 +155,9 @@ type Repository struct {
 	AnonymousPull bool `json:"anonymous_pull"`
 	// ImmutableTagPatterns say which tags stay what they are; see oci.TagPattern.
 	ImmutableTagPatterns []string `json:"immutable_tag_patterns"` // sorted, never null
-	// Revision is as a user's; empty where a push made the repository and nothing
-	// was set since, as are the times.
-	Revision  string    `json:"revision,omitempty"`
+	// Revision is as a user's. Where a push made the repository and nothing was set
+	// since, it has one, too, and the times are empty.
+	Revision  string    `json:"revision"`
 	CreatedAt time.Time `json:"created_at,omitzero"`
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
 }

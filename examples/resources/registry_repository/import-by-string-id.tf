@@ -1,0 +1,4 @@
+import {
+  to = registry_repository.app
+  id = "team/app"
+}
