@@ -403,6 +403,23 @@ func FuzzDecodePolicy(f *testing.F) {
 	})
 }
 
+func FuzzDecodeRepository(f *testing.F) {
+	for _, s := range []string{`{}`, `{"name":"x","immutable_tag_patterns":["v*"],"anonymous_pull":true}`, `{"immutable_tag_patterns":null}`, `[`, `{"description":"\u0000"}`, `{"immutable_tag_patterns":[null]}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		w := &world{T: t}
+		var body repositoryBody
+		err := decode(w.request("POST", "/repositories", s), &body)
+		if err == nil {
+			_, err = body.spec()
+		}
+		if err != nil && oci.ErrorCode(err) != oci.CodeInvalid {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 func FuzzConditions(f *testing.F) {
 	for _, s := range []string{"", "*", `"a"`, `W/"a"`, `"a", "b"`, `"`, `""`, `a`, `,`, `"a" "b"`} {
 		f.Add(s)

@@ -86,6 +86,20 @@ func (r *Registry) mayDeleteManifest(ctx context.Context, repo oci.Repository, t
 	return nil
 }
 
+// expectDeletion asks mayDeleteManifest before a deletion begins, where it may say
+// no: one that begins and fails costs all instances their memory for a while.
+func (r *Registry) expectDeletion(ctx context.Context, repo oci.Repository, names []oci.Digest) error {
+	rules, err := r.immutableTags(ctx, repo)
+	if err != nil || len(rules.patterns) == 0 {
+		return err
+	}
+	tags, err := r.readAllTags(ctx, repo)
+	if err != nil {
+		return err
+	}
+	return r.mayDeleteManifest(ctx, repo, tags, names)
+}
+
 // holds reports whether the manifest d is one of the names, or an index with one
 // of them in it, however deep. What is in seen was looked at before.
 func (r *Registry) holds(ctx context.Context, repo oci.Repository, d oci.Digest, names []oci.Digest, seen map[oci.Digest]struct{}) (bool, error) {

@@ -255,10 +255,6 @@ func (r *Registry) DeleteManifest(ctx context.Context, repo oci.Repository, d oc
 	if err != nil {
 		return err
 	}
-	return r.deleting(ctx, func() error { return r.deleteManifest(ctx, repo, canonical) })
-}
-
-func (r *Registry) deleteManifest(ctx context.Context, repo oci.Repository, canonical oci.Digest) error {
 	// The same bytes may have been pushed under both digests: one manifest, two
 	// links. They go together.
 	names := []oci.Digest{canonical}
@@ -269,6 +265,13 @@ func (r *Registry) deleteManifest(ctx context.Context, repo oci.Repository, cano
 	case !errors.Is(err, storage.ErrNotFound):
 		return err
 	}
+	if err := r.expectDeletion(ctx, repo, names); err != nil {
+		return err
+	}
+	return r.deleting(ctx, func() error { return r.deleteManifest(ctx, repo, names, content) })
+}
+
+func (r *Registry) deleteManifest(ctx context.Context, repo oci.Repository, names []oci.Digest, content []byte) error {
 	tags, err := r.readAllTags(ctx, repo)
 	if err != nil {
 		return err

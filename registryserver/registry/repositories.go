@@ -32,11 +32,6 @@ func (r *Registry) CreateRepository(ctx context.Context, repo oci.Repository, sp
 	if pushed {
 		return Settings{}, oci.Errorf(oci.CodeConflict, "there is a repository %s already: a push made it; change its settings instead", repo)
 	}
-	// It is in the index before it is there, and again afterwards, in case that
-	// somebody who was deleting the repository has taken it out.
-	if err := r.enter(ctx, repo, store); err != nil {
-		return Settings{}, err
-	}
 	rec := spec.record(r.facts.now().UTC())
 	rec.CreateKey = key
 	s, err := r.putSettings(ctx, repo, rec, storage.Absent)
@@ -48,8 +43,7 @@ func (r *Registry) CreateRepository(ctx context.Context, repo oci.Repository, sp
 	if err != nil {
 		return Settings{}, err
 	}
-	r.public.forget(repo)
-	return s, r.enter(ctx, repo, store)
+	return s, nil
 }
 
 // created returns a repository to the request that made it.
@@ -112,7 +106,6 @@ func (r *Registry) UpdateSettings(ctx context.Context, repo oci.Repository, spec
 		if err != nil {
 			return Settings{}, err
 		}
-		r.public.forget(repo)
 		return s, r.awaitWithdrawal(ctx, rec)
 	}
 	return Settings{}, oci.Errorf(oci.CodeUnavailable, "too many others are changing the settings of repository %s; try again", repo)

@@ -124,22 +124,31 @@ func (s SettingsSpec) check() error {
 	return oci.CheckDescription(s.Description)
 }
 
-// putSettings stores a record in place of that of the version was. If the store
-// says conflict, it may be our own write, done by a try whose answer was lost.
+// putSettings stores a record in place of that of the version was. Where there was
+// none, the repository is entered into the index before that, and once more after
+// it, in case that somebody who was deleting it has taken it out.
 func (r *Registry) putSettings(ctx context.Context, repo oci.Repository, rec settingsRecord, was storage.Version) (Settings, error) {
 	value, err := json.Marshal(rec)
 	if err != nil {
 		return Settings{}, err
 	}
 	_, s, err := parseSettings(value)
+	if err == nil && was == storage.Absent {
+		err = r.enter(ctx, repo, store)
+	}
 	if err != nil {
 		return Settings{}, err
 	}
 	_, err = r.records.Put(ctx, settingsKey(repo.String()), value, was)
 	if errors.Is(err, storage.ErrConflict) {
+		// It may be our own write, done by a try whose answer was lost.
 		if now, again := r.readSettings(ctx, repo); again == nil && now.Revision == rec.Revision {
 			err = nil
 		}
+	}
+	r.public.forget(repo)
+	if err == nil && was == storage.Absent {
+		err = r.enter(ctx, repo, store)
 	}
 	return s, err
 }

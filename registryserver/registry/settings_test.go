@@ -216,6 +216,24 @@ func TestImmutableTags(t *testing.T) {
 	})
 }
 
+// Ensure that a deletion that is refused is none for the other instances: they
+// may go on with what they remember.
+func TestRefusedDeletion(t *testing.T) {
+	s, ctx := storagetest.NewMemory(), t.Context()
+	r := registry.New(s.Blobs(), s.Records(), registry.Options{Remember: time.Minute})
+	create(t, r, app, "v*")
+	config := pushBlob(t, r, app, oci.SHA256, "{}")
+	image := put(t, r, app, imageOf(config, ""), "v1")
+	wantCode(t, "delete the tag", r.DeleteTag(ctx, app, ref(t, "v1").Tag), oci.CodeDenied)
+	wantCode(t, "delete the manifest", r.DeleteManifest(ctx, app, image), oci.CodeDenied)
+	wantCode(t, "delete the blob", r.DeleteBlob(ctx, app, config), oci.CodeDenied)
+	wantCode(t, "delete the repository", r.DeleteRepository(ctx, app, registry.Deletion{Images: true}), oci.CodeDenied)
+	wantCode(t, "delete the repository if it is empty", r.DeleteRepository(ctx, app, registry.Deletion{}), oci.CodeConflict)
+	if rec, err := s.Records().Get(ctx, "registrykit/v1/epoch"); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("the epoch is %s, %v", rec.Value, err)
+	}
+}
+
 // Ensure that of many who push different content to one immutable tag at once, on
 // several instances, one is told that it did and all others that they did not.
 func TestImmutableTagRace(t *testing.T) {
