@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"iter"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
@@ -9,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/registrykit/terraform-provider-registry/registryserver/client"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 )
 
@@ -60,26 +62,39 @@ func (d *repositoriesDataSource) Read(ctx context.Context, req datasource.ReadRe
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	text := m.Glob.ValueString()
-	if m.Glob.IsNull() {
-		text = "**"
-	}
-	glob, err := oci.ParseGlob(text)
-	if err != nil {
-		resp.Diagnostics.AddAttributeError(path.Root("glob"), "Invalid repository glob", sentence(err))
-		return
-	}
-	for repository, err := range api.ListRepositories(ctx) {
+	for repository, err := range matching(ctx, api, m.Glob) {
 		if err != nil {
 			d.conn.addAPIError(&resp.Diagnostics, "list the repositories", needRepositories, err)
 			return
-		}
-		name, err := oci.ParseRepository(repository.Name)
-		if err != nil || !glob.Match(name) {
-			continue
 		}
 		m.Names = append(m.Names, repository.Name)
 		m.Repositories = append(m.Repositories, foundRepository(repository))
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, m)...)
+}
+
+// matching yields the repositories that a glob matches, or all if it is null. It
+// ends at the first error.
+func matching(ctx context.Context, api *client.Client, glob types.String) iter.Seq2[client.Repository, error] {
+	return func(yield func(client.Repository, error) bool) {
+		text := "**"
+		if !glob.IsNull() {
+			text = glob.ValueString()
+		}
+		pattern, err := oci.ParseGlob(text)
+		if err != nil {
+			yield(client.Repository{}, err)
+			return
+		}
+		for repository, err := range api.ListRepositories(ctx) {
+			if err != nil {
+				yield(client.Repository{}, err)
+				return
+			}
+			name, err := oci.ParseRepository(repository.Name)
+			if err == nil && pattern.Match(name) && !yield(repository, nil) {
+				return
+			}
+		}
+	}
 }

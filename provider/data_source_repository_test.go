@@ -29,7 +29,7 @@ func TestRepositoryDataSource(t *testing.T) {
 		},
 		resource.TestStep{
 			PreConfig: func() {
-				if got := s.push(t, "pushed", "v1", "1"); got != http.StatusCreated {
+				if got := s.tryPush(t, "pushed", "v1", "1"); got != http.StatusCreated {
 					t.Errorf("push: %d", got)
 				}
 			},

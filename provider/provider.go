@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/list"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -23,6 +24,7 @@ var (
 	_ provider.Provider                       = (*registryProvider)(nil)
 	_ provider.ProviderWithEphemeralResources = (*registryProvider)(nil)
 	_ provider.ProviderWithFunctions          = (*registryProvider)(nil)
+	_ provider.ProviderWithListResources      = (*registryProvider)(nil)
 )
 
 // registryProvider is the provider. Its fields are what tests replace.
@@ -146,6 +148,12 @@ func (p *registryProvider) EphemeralResources(context.Context) []func() ephemera
 	return []func() ephemeral.EphemeralResource{
 		func() ephemeral.EphemeralResource { return passwordEphemeralResource{} },
 		func() ephemeral.EphemeralResource { return &tokenEphemeral{} },
+	}
+}
+
+func (p *registryProvider) ListResources(context.Context) []func() list.ListResource {
+	return []func() list.ListResource{
+		func() list.ListResource { return &repositoryList{} },
 	}
 }
 

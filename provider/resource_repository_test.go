@@ -43,9 +43,9 @@ func (s *testServer) repository(want client.RepositorySpec) statecheck.StateChec
 	})
 }
 
-// push pushes an image of no layers behind Terraform's back, and returns the
+// tryPush pushes an image of no layers behind Terraform's back, and returns the
 // status that this gets.
-func (s *testServer) push(t *testing.T, repository, tag, note string) int {
+func (s *testServer) tryPush(t *testing.T, repository, tag, note string) int {
 	t.Helper()
 	body := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[],"annotations":{"note":%q}}`, oci.MediaTypeImageIndex, note)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.url+"/v2/"+repository+"/manifests/"+tag, strings.NewReader(body))
@@ -158,7 +158,7 @@ func TestRepositoryImport(t *testing.T) {
 func TestRepositoryOfPush(t *testing.T) {
 	s := startServer(t)
 	pushed := func() {
-		if got := s.push(t, "team/app", "v1", "1"); got != http.StatusCreated {
+		if got := s.tryPush(t, "team/app", "v1", "1"); got != http.StatusCreated {
 			t.Fatalf("push: %d", got)
 		}
 	}
@@ -171,7 +171,7 @@ func TestRepositoryOfPush(t *testing.T) {
 			ConfigStateChecks: []statecheck.StateCheck{s.repository(client.RepositorySpec{Name: "team/app", ImmutableTagPatterns: []string{"v*"}})},
 		},
 		resource.TestStep{PreConfig: func() {
-			if got := s.push(t, "team/app", "v1", "2"); got != http.StatusForbidden {
+			if got := s.tryPush(t, "team/app", "v1", "2"); got != http.StatusForbidden {
 				t.Errorf("a push to an immutable tag is answered %d", got)
 			}
 		}, Config: config, ConfigPlanChecks: expectAction(repositoryApp, noop)},
@@ -189,7 +189,7 @@ func TestRepositoryForceDelete(t *testing.T) {
 		resource.TestStep{
 			PreConfig: func() {
 				for _, tag := range []string{"v1", "latest"} {
-					if got := s.push(t, "team/app", tag, "1"); got != http.StatusCreated {
+					if got := s.tryPush(t, "team/app", tag, "1"); got != http.StatusCreated {
 						t.Errorf("push: %d", got)
 					}
 				}

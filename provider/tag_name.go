@@ -14,9 +14,8 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 )
 
-func repositoryRule() stringRule { return ofOCI("repository name", oci.ParseRepository) }
-func tagRule() stringRule        { return ofOCI("tag", oci.ParseTag) }
-func digestRule() stringRule     { return ofOCI("digest", oci.ParseDigest) }
+func tagRule() stringRule    { return ofOCI("tag", oci.ParseTag) }
+func digestRule() stringRule { return ofOCI("digest", oci.ParseDigest) }
 
 // tagName names a tag of a repository, as in team/api:stable. It is the
 // identity of registry_tag and registry_image.

@@ -1,0 +1,8 @@
+# terraform query -generate-config-out=repositories.tf
+list "registry_repository" "team" {
+  provider = registry
+
+  config {
+    glob = "team/**"
+  }
+}
