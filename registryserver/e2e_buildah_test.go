@@ -17,8 +17,9 @@ func buildah() client {
 			w.writeFile(t, "context/hello", "hello\n")
 			w.writeFile(t, "context/Containerfile", "FROM scratch\nCOPY hello /hello\nCMD [\"/hello\"]\n")
 		},
-		trust: trustContainers,
-		login: loginContainers("buildah"),
+		trust:  trustContainers,
+		login:  loginContainers("buildah"),
+		logout: logoutContainers("buildah"),
 		push: func(t *testing.T, w *world, ref string) outcome {
 			id := w.run(t, "buildah", "build", "--quiet", "--isolation", "chroot", "--timestamp", "0", "--tag", ref, "context").ok(t)
 			built = strings.TrimPrefix(id, "sha256:")

@@ -26,6 +26,10 @@ func containerd() client {
 			credentials = []string{"--user", user + ":" + password}
 			return outcome{}
 		},
+		logout: func(*testing.T, *world) outcome {
+			credentials = nil
+			return outcome{}
+		},
 		push: func(t *testing.T, w *world, ref string) outcome {
 			w.run(t, "tar", "-C", w.imageLayout, "-cf", "image.tar", ".").ok(t)
 			w.run(t, "ctr", "images", "import", "--no-unpack", "--base-name", "hello", "image.tar").ok(t)

@@ -17,7 +17,8 @@ func crane() client {
 		login: func(t *testing.T, w *world, host, user, password string) outcome {
 			return w.runWith(t, password, "crane", "auth", "login", "--username", user, "--password-stdin", host)
 		},
-		push: func(t *testing.T, w *world, ref string) outcome { return w.run(t, "crane", "push", w.imageLayout, ref) },
+		logout: func(t *testing.T, w *world) outcome { return w.run(t, "crane", "auth", "logout", registryHost) },
+		push:   func(t *testing.T, w *world, ref string) outcome { return w.run(t, "crane", "push", w.imageLayout, ref) },
 		pull: func(t *testing.T, w *world, ref string) outcome {
 			return w.run(t, "crane", "pull", "--format", "oci", ref, w.emptyDir(t, "pulled"))
 		},
@@ -28,7 +29,7 @@ func crane() client {
 		},
 		says: errorTexts{
 			plainHTTP: usualPlainHTTP, unknownCA: usualUnknownCA,
-			anonymousPush: "401 Unauthorized", anonymousPull: saysLogIn, wrongPassword: saysWrongPassword, // a push begins with HEAD
+			anonymousPush: saysLogIn, anonymousPull: saysLogIn, wrongPassword: saysWrongPassword,
 			denied: saysDenied, unknownTag: saysUnknownTag,
 		},
 		cases: []clientCase{

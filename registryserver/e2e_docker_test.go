@@ -23,6 +23,7 @@ func docker() client {
 		login: func(t *testing.T, w *world, host, user, password string) outcome {
 			return w.runWith(t, password, "docker", "login", "--username", user, "--password-stdin", host)
 		},
+		logout: func(t *testing.T, w *world) outcome { return w.run(t, "docker", "logout", registryHost) },
 		push: func(t *testing.T, w *world, ref string) outcome {
 			w.run(t, "docker", "load", "--input", w.imageArchive).ok(t)
 			w.run(t, "docker", "tag", "hello:1", ref).ok(t)
@@ -37,8 +38,8 @@ func docker() client {
 		},
 		says: errorTexts{
 			plainHTTP: usualPlainHTTP, unknownCA: usualUnknownCA,
-			anonymousPush: "no basic auth credentials", anonymousPull: "no basic auth credentials",
-			wrongPassword: "401 Unauthorized",
+			anonymousPush: saysLogIn, anonymousPull: saysLogIn,
+			wrongPassword: saysWrongPassword,
 			denied:        saysDenied, unknownTag: saysUnknownTag,
 		},
 		cases: []clientCase{

@@ -32,6 +32,7 @@ func helm() client {
 		login: func(t *testing.T, w *world, host, user, password string) outcome {
 			return w.runWith(t, password, slices.Concat([]string{"helm", "registry", "login", "--username", user, "--password-stdin", host}, ca)...)
 		},
+		logout: func(t *testing.T, w *world) outcome { return w.run(t, "helm", "registry", "logout", registryHost) },
 		push: func(t *testing.T, w *world, ref string) outcome {
 			repo, _ := split(ref)
 			return run(t, w, "push", "hello-1.0.0.tgz", strings.TrimSuffix(repo, "/hello"))
@@ -45,7 +46,7 @@ func helm() client {
 		},
 		says: errorTexts{
 			plainHTTP: usualPlainHTTP, unknownCA: usualUnknownCA,
-			anonymousPush: "basic credential not found", anonymousPull: "basic credential not found", wrongPassword: saysWrongPassword,
+			anonymousPush: saysLogIn, anonymousPull: saysLogIn, wrongPassword: saysWrongPassword,
 			denied: saysDenied, unknownTag: "not found",
 		},
 		cases: []clientCase{

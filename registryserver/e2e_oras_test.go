@@ -22,6 +22,7 @@ func oras() client {
 		login: func(t *testing.T, w *world, host, user, password string) outcome {
 			return w.runWith(t, password, slices.Concat([]string{"oras", "login", "--username", user, "--password-stdin", host}, ca)...)
 		},
+		logout: func(t *testing.T, w *world) outcome { return w.run(t, "oras", "logout", registryHost) },
 		push: func(t *testing.T, w *world, ref string) outcome {
 			return run(t, w, "push", "--artifact-type", "application/vnd.example.greeting", ref, "hello.txt:text/plain")
 		},
@@ -35,7 +36,7 @@ func oras() client {
 		},
 		says: errorTexts{
 			plainHTTP: usualPlainHTTP, unknownCA: usualUnknownCA,
-			anonymousPush: "basic credential not found", anonymousPull: "basic credential not found", wrongPassword: saysWrongPassword,
+			anonymousPush: saysLogIn, anonymousPull: saysLogIn, wrongPassword: saysWrongPassword,
 			denied: saysDenied, unknownTag: "not found",
 		},
 		cases: []clientCase{

@@ -17,6 +17,10 @@ func loginContainers(program string) func(*testing.T, *world, string, string, st
 	}
 }
 
+func logoutContainers(program string) func(*testing.T, *world) outcome {
+	return func(t *testing.T, w *world) outcome { return w.run(t, program, "logout", registryHost) }
+}
+
 var containersSay = errorTexts{
 	plainHTTP: usualPlainHTTP, unknownCA: usualUnknownCA,
 	anonymousPush: saysLogIn, anonymousPull: saysLogIn, wrongPassword: "invalid username/password",
@@ -31,6 +35,7 @@ func podman() client {
 		root:     true,
 		trust:    trustContainers,
 		login:    loginContainers("podman"),
+		logout:   logoutContainers("podman"),
 		push: func(t *testing.T, w *world, ref string) outcome {
 			w.run(t, "podman", "load", "--quiet", "--input", w.imageArchive).ok(t)
 			w.run(t, "podman", "tag", "hello:1", ref).ok(t)

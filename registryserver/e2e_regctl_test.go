@@ -17,6 +17,7 @@ func regctl() client {
 		login: func(t *testing.T, w *world, host, user, password string) outcome {
 			return w.runWith(t, password, "regctl", "registry", "login", "--user", user, "--pass-stdin", host)
 		},
+		logout: func(t *testing.T, w *world) outcome { return w.run(t, "regctl", "registry", "logout", registryHost) },
 		push: func(t *testing.T, w *world, ref string) outcome {
 			return w.run(t, "regctl", "image", "copy", "ocidir://"+w.imageLayout+":app", ref)
 		},

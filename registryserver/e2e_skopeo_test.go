@@ -13,6 +13,7 @@ func skopeo() client {
 		version:  []string{"skopeo", "--version"},
 		trust:    trustContainers,
 		login:    loginContainers("skopeo"),
+		logout:   logoutContainers("skopeo"),
 		push: func(t *testing.T, w *world, ref string) outcome {
 			return w.run(t, "skopeo", "copy", "oci:"+w.imageLayout+":app", "docker://"+ref)
 		},

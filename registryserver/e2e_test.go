@@ -18,10 +18,12 @@ type client struct {
 	begin func(t *testing.T, w *world) // prepares what is not the registry's business; may be nil
 	trust func(t *testing.T, w *world) // does what client-setup says
 	login func(t *testing.T, w *world, host, user, password string) outcome
-	push  func(t *testing.T, w *world, ref string) outcome // of something small
-	pull  func(t *testing.T, w *world, ref string) outcome // fetches it again, although it is here
-	check func(t *testing.T, w *world, ref string)         // is what was pulled what was pushed?
-	list  func(t *testing.T, w *world, repo string) outcome
+	// logout forgets the login; nil for a client that cannot.
+	logout func(t *testing.T, w *world) outcome
+	push   func(t *testing.T, w *world, ref string) outcome // of something small
+	pull   func(t *testing.T, w *world, ref string) outcome // fetches it again, although it is here
+	check  func(t *testing.T, w *world, ref string)         // is what was pulled what was pushed?
+	list   func(t *testing.T, w *world, repo string) outcome
 
 	says  errorTexts
 	cases []clientCase
@@ -117,18 +119,39 @@ func (c *client) walk(t *testing.T, w *world) {
 		c.pull(t, w, ref).ok(t)
 		c.check(t, w, ref)
 	})
+	if c.logout != nil {
+		step("without a login, what is for everybody is pulled, and no more", func(t *testing.T) { c.anonymous(t, w, ref) })
+	}
 	if c.list != nil {
 		step("list", func(t *testing.T) { c.list(t, w, repo).prints(t, tag) })
 	}
+}
+
+// anonymous pulls what anybody may, without a login.
+func (c *client) anonymous(t *testing.T, w *world, private string) {
+	w.need(t, "curl")
+	const public = registryHost + "/public/hello:1.0.0"
+	w.admin(t, "policies", `{"name":"public","anonymous":true,"rules":[{"repositories":["public/**"],"actions":["pull"]}]}`)
+	c.push(t, w, public).ok(t)
+	c.logout(t, w).ok(t)
+	c.pull(t, w, public).ok(t)
+	c.check(t, w, public)
+	c.pull(t, w, private).refused(t, c.says.anonymousPull)
+	c.login(t, w, registryHost, adminUser, adminPassword).ok(t)
+}
+
+// admin makes something in the registry with the admin API.
+func (w *world) admin(t *testing.T, kind, body string) {
+	t.Helper()
+	w.run(t, "curl", "--silent", "--show-error", "--fail", "--cacert", w.ca, "--user", adminUser+":"+adminPassword,
+		"--header", "Content-Type: application/json", "--data", body, "https://"+registryHost+"/api/v1/"+kind).ok(t)
 }
 
 // missingRight pushes as a user who may only pull, and goes on as the admin.
 func (c *client) missingRight(t *testing.T, w *world) {
 	w.need(t, "curl")
 	const reader = "reader"
-	w.run(t, "curl", "--silent", "--show-error", "--fail", "--cacert", w.ca, "--user", adminUser+":"+adminPassword,
-		"--header", "Content-Type: application/json", "--data", `{"username":"`+reader+`","password":"`+adminPassword+`","policies":["read-only"],"enabled":true}`,
-		"https://"+registryHost+"/api/v1/users").ok(t)
+	w.admin(t, "users", `{"username":"`+reader+`","password":"`+adminPassword+`","policies":["read-only"],"enabled":true}`)
 	c.login(t, w, registryHost, reader, adminPassword).ok(t)
 	defer func() { c.login(t, w, registryHost, adminUser, adminPassword).ok(t) }()
 	c.pull(t, w, registryHost+"/team/hello:1.0.0").ok(t)

@@ -190,11 +190,10 @@ type snapshot struct {
 
 // account is what the Gate needs of a user.
 type account struct {
-	identity   Identity
-	hash       string // bcrypt; "" never matches
-	cost       int    // of hash
-	enabled    bool   // tokens count
-	generation string // that they must have
+	identity Identity
+	hash     string // bcrypt; "" never matches
+	cost     int    // of hash
+	enabled  bool   // tokens count
 }
 
 // newSnapshot prepares a document. A record of a rule that does not parse, or
@@ -221,8 +220,8 @@ func newSnapshot(doc *document, version storage.Version) (*snapshot, error) {
 			g.add(rules...)
 		}
 		a := &account{
-			identity: Identity{name: name, kind: user, admin: u.isAdmin(), grants: g},
-			enabled:  u.Enabled, generation: u.generation(),
+			identity: Identity{name: name, kind: user, admin: u.isAdmin(), grants: g, generation: u.generation()},
+			enabled:  u.Enabled,
 		}
 		if cost, err := bcrypt.Cost([]byte(u.Hash)); err == nil {
 			s.maxCost = max(s.maxCost, cost)

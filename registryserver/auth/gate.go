@@ -21,6 +21,9 @@ type Config struct {
 	Tokens    *Tokens   // nil: no external issuer
 	// Issued are the tokens of the admin API; nil: there are none.
 	Issued *IssuedTokens
+	// Scoped are the tokens of /token; nil: there are none. An external issuer
+	// takes their place.
+	Scoped *ScopedTokens
 	// LoginRequired closes the registry even while nobody could log in: set it
 	// where an admin is configured.
 	LoginRequired bool
@@ -237,6 +240,9 @@ func (g *Gate) token(ctx context.Context, r *http.Request, c credentials) (Ident
 		}
 		return id, err
 	}
+	if g.ServesTokens() {
+		return g.scopedToken(ctx, c.token)
+	}
 	if g.config.Tokens == nil {
 		return Identity{}, oci.Errorf(oci.CodeUnauthorized, "this registry takes no bearer tokens; log in with user name and password")
 	}
@@ -283,7 +289,7 @@ func (g *Gate) issued(ctx context.Context, text tokenText, client string) (Ident
 // gone, disabled, or of another generation. Before it says so, it looks whether
 // another server has changed that.
 func (g *Gate) holder(ctx context.Context, username, generation string) (*account, error) {
-	fits := func(a *account) bool { return a != nil && a.enabled && a.generation == generation }
+	fits := func(a *account) bool { return a != nil && a.enabled && a.identity.generation == generation }
 	if a := g.account([]byte(username)); fits(a) {
 		return a, nil
 	}
@@ -297,19 +303,25 @@ func (g *Gate) holder(ctx context.Context, username, generation string) (*accoun
 }
 
 // Challenge returns the WWW-Authenticate value for an answer UNAUTHORIZED to
-// the request: it asks for a password, or sends the client to the issuer for a
-// token with the rights named. No repository is no scope, except in a request
+// the request: it asks for a password, or sends the client to /token or to the
+// external issuer for a token with the rights named. It is never two: the
+// Docker engine would need a login for the one although the other needs none. No repository is no scope, except in a request
 // for the catalog.
 func (g *Gate) Challenge(r *http.Request, repo oci.Repository, actions ...oci.Action) string {
-	if g.config.Tokens == nil {
-		return g.basic
-	}
 	var scope string
 	switch {
 	case !repo.IsZero() && len(actions) > 0:
 		scope = "repository:" + repo.String() + ":" + joinActions(actions)
 	case repo.IsZero() && strings.HasSuffix(r.URL.Path, "/_catalog"):
 		scope = "registry:catalog:*"
+	}
+	if g.ServesTokens() {
+		if challenge := g.scopedChallenge(r, scope); challenge != "" {
+			return challenge
+		}
+	}
+	if g.config.Tokens == nil {
+		return g.basic
 	}
 	failure := ""
 	if c, err := parseAuthorization(r.Header["Authorization"], nil); err == nil && c.scheme == bearerScheme {

@@ -216,7 +216,7 @@ func newHTPasswdUsers(content []byte, entries []htpasswdEntry) *htpasswdUsers {
 		a := &account{identity: Identity{name: e.name, kind: user, grants: rights}}
 		if oci.CheckPasswordHash(e.hash) == nil {
 			a.hash, a.enabled = e.hash, true
-			a.generation = generationOf(e.hash)
+			a.identity.generation = generationOf(e.hash)
 			a.cost, _ = bcrypt.Cost([]byte(e.hash))
 			u.maxCost = max(u.maxCost, a.cost)
 		}

@@ -15,6 +15,8 @@ type Identity struct {
 	admin  bool
 	grants *grants
 
+	generation string // of the user, which tokens are bound to
+
 	token    string  // id of the issued token that the caller bears, or ""
 	narrowed *grants // what that token is narrowed to; nil: not at all
 	scoped   *grants // what a token of /token was asked for; nil: no such token
@@ -55,6 +57,12 @@ func (id Identity) May(a oci.Action, repo oci.Repository) bool {
 func (id Identity) mayUnscoped(a oci.Action, repo oci.Repository) bool {
 	return !repo.IsZero() && id.grants.allow(a, repo) && (id.narrowed == nil || id.narrowed.allow(a, repo))
 }
+
+// MayMount reports whether the caller may push a blob by naming a repository
+// that has it, which takes the right to pull there. Clients do not ask for a
+// token with that right, or cannot, where they leave it to the registry to find
+// the repository; so the scope of a token of /token does not count here.
+func (id Identity) MayMount(from oci.Repository) bool { return id.mayUnscoped(oci.Pull, from) }
 
 // MayList reports whether the catalog shows the repository to the caller:
 // those that they may pull, and all where a token of an external issuer grants

@@ -223,7 +223,7 @@ func (t *IssuedTokens) token(id string, r *tokenRecord) (Token, error) {
 	return Token{
 		ID: id, Username: r.Username, Description: r.Description, Access: rules, CreatedBy: r.CreatedBy,
 		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt,
-		Active: t.now().Before(r.ExpiresAt) && a != nil && a.enabled && a.generation == r.Generation,
+		Active: t.now().Before(r.ExpiresAt) && a != nil && a.enabled && a.identity.generation == r.Generation,
 	}, err
 }
 

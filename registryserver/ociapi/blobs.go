@@ -163,7 +163,7 @@ func (a *API) mount(ctx context.Context, req request) (oci.Digest, error) {
 	var from oci.Repository
 	if name := req.query.Get("from"); name != "" {
 		from, err = oci.ParseRepository(name)
-		if err == nil {
+		if err == nil && !who.MayMount(from) {
 			err = a.Gate.Authorize(ctx, who, oci.Pull, from)
 		}
 		if code := oci.ErrorCode(err); code == oci.CodeUnauthorized || code == oci.CodeDenied {
@@ -171,7 +171,7 @@ func (a *API) mount(ctx context.Context, req request) (oci.Digest, error) {
 		}
 	} else {
 		// Only where policies allow it: many repositories are looked at.
-		from, err = a.Registry.FindBlob(ctx, d, func(from oci.Repository) bool { return who.May(oci.Pull, from) })
+		from, err = a.Registry.FindBlob(ctx, d, who.MayMount)
 	}
 	if err == nil {
 		err = a.Registry.MountBlob(ctx, from, req.repo, d)

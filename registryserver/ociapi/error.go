@@ -35,7 +35,7 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, req request, er
 	status := wire[0].Code.Status()
 	switch {
 	case status == http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", a.Gate.Challenge(r, req.repo, req.scope()...))
+		w.Header().Set("WWW-Authenticate", a.challenge(r, req))
 	case status == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "":
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter(err)))
 	case status >= http.StatusInternalServerError:
@@ -55,6 +55,14 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, req request, er
 	if r.Method != http.MethodHead {
 		_ = json.NewEncoder(w).Encode(map[string][]wireError{"errors": wire})
 	}
+}
+
+// challenge says how to log in. /token itself takes a password.
+func (a *API) challenge(r *http.Request, req request) string {
+	if req.kind == kindToken {
+		return a.Gate.BasicChallenge()
+	}
+	return a.Gate.Challenge(r, req.repo, req.scope()...)
 }
 
 // flatten returns the errors for the client: those of a joined error each, and

@@ -20,6 +20,7 @@ const (
 	kindUploads // the collection: POST begins an upload
 	kindUpload  // one upload
 	kindReferrers
+	kindToken // not below /v2/, and never parsed
 )
 
 // request is a request, parsed: where it goes and what for. Its names are

@@ -90,6 +90,7 @@ func (c *HTTPConfig) settings() []setting {
 		{"http.trustedproxies", asList(&c.TrustedProxies, asNetwork())},
 		{"http.drainwait", asDuration(&c.DrainWait)},
 		{"http.draintimeout", asDuration(&c.DrainTimeout)},
+		{"http.token.disabled", asBool(&c.TokenDisabled)},
 		{"http.timeouts.header", asDuration(&c.Timeouts.Header)},
 		{"http.timeouts.idle", asDuration(&c.Timeouts.Idle)},
 		{"http.timeouts.body", asDuration(&c.Timeouts.Body)},

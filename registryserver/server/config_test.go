@@ -127,6 +127,7 @@ func TestConfigKeys(t *testing.T) {
 		}},
 		{set: "http.relativeurls=true", want: func(c *Config) { c.HTTP.RelativeURLs = &yes }},
 		{set: "http.relativeurls=false", want: func(c *Config) { c.HTTP.RelativeURLs = &no }},
+		{set: "http.token.disabled=true", want: func(c *Config) { c.HTTP.TokenDisabled = true }},
 		{set: "http.drainwait=15s", want: func(c *Config) { c.HTTP.DrainWait = 15 * time.Second }},
 		{set: "http.draintimeout=1m", want: func(c *Config) { c.HTTP.DrainTimeout = time.Minute }},
 		{set: "http.draintimeout=0", want: func(c *Config) { c.HTTP.DrainTimeout = 0 }},

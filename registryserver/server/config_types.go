@@ -54,6 +54,7 @@ type HTTPConfig struct {
 	Debug           DebugConfig
 	HTTP2Disabled   bool
 	H2CEnabled      bool
+	TokenDisabled   bool // no /token: clients are asked for a password
 }
 
 // TimeoutsConfig bounds what a client that sends nothing can hold; 0 is no limit.

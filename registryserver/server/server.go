@@ -88,7 +88,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 		return nil, err
 	}
 	images := registry.New(blobs, records, s.sharing(registryOptions(c, s.log)))
-	users, err := s.users(ctx, records, images)
+	users, err := s.users(ctx, records, images, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -147,11 +147,13 @@ func redirectExpiry(c StorageConfig) time.Duration {
 
 // routes sends requests where they belong. It matches paths as they are: a
 // ServeMux would clean them, and answer odd ones with redirects.
-func (s *Server) routes(oci, admin http.Handler) http.Handler {
+func (s *Server) routes(oci *ociapi.API, admin http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch s.area(r) {
 		case "v2":
 			oci.ServeHTTP(w, r)
+		case "token":
+			oci.ServeToken(w, r)
 		case "admin":
 			http.StripPrefix(strings.TrimSuffix(s.prefix(), "/"), admin).ServeHTTP(w, r)
 		case "healthz":
@@ -185,6 +187,8 @@ func (s *Server) area(r *http.Request) string {
 		return "v2"
 	case ok && first == "api":
 		return "admin"
+	case ok && rest == "token" && s.gate.ServesTokens():
+		return "token"
 	}
 	return ""
 }
@@ -194,7 +198,7 @@ func (s *Server) endpoint(r *http.Request) string {
 	switch area := s.area(r); area {
 	case "v2":
 		return ociapi.Endpoint(r.Method, r.URL, s.prefix())
-	case "admin":
+	case "admin", "token":
 		return area
 	case "":
 		return "unknown"
@@ -254,7 +258,7 @@ func (s *Server) warn(store store) {
 func loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return false
+		host = strings.Trim(addr, "[]")
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

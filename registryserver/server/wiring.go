@@ -54,7 +54,7 @@ func (s *Server) newKeyring(current string, previous ...string) (*auth.Keyring, 
 
 // users opens the directory of users, makes the configured admin, and sets the
 // gate.
-func (s *Server) users(ctx context.Context, records storage.Records, images *registry.Registry) (*auth.Directory, error) {
+func (s *Server) users(ctx context.Context, records storage.Records, images *registry.Registry, keys *auth.Keyring) (*auth.Directory, error) {
 	directory, err := auth.OpenDirectory(ctx, auth.DirectoryConfig{Records: records, Log: s.log, Changed: s.announce(changedUsers)})
 	if err != nil {
 		return nil, err
@@ -70,6 +70,9 @@ func (s *Server) users(ctx context.Context, records storage.Records, images *reg
 	}
 
 	gate := auth.Config{Directory: directory, Issued: s.issued, AnonymousPull: images.AnonymousPull, Log: s.log, ClientAddr: s.clientAddr}
+	if gate.Scoped, err = s.scopedTokens(keys); err != nil {
+		return nil, err
+	}
 	admin := s.config.Admin
 	password := string(admin.Password)
 	if admin.PasswordFile != "" {
