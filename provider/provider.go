@@ -92,7 +92,7 @@ func (p *registryProvider) Schema(_ context.Context, _ provider.SchemaRequest, r
 			"token": schema.StringAttribute{
 				Optional:            true,
 				Sensitive:           true,
-				MarkdownDescription: "Bearer token, in place of `username` and `password`; it may be ephemeral. Environment: `REGISTRY_TOKEN`.",
+				MarkdownDescription: "Bearer token, in place of `username` and `password`: one that the server issued for a user with the policy `admin`, and did not narrow. It may be ephemeral. Environment: `REGISTRY_TOKEN`.",
 				Validators:          notEmpty,
 			},
 			"ca_certificate": schema.StringAttribute{

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -37,8 +38,11 @@ type Config struct {
 	// ClientAddr returns the address of the client that sent a request. The
 	// default is the host of RemoteAddr.
 	ClientAddr func(*http.Request) string
-	Log        *slog.Logger     // the default is slog.Default()
-	Now        func() time.Time // the default is time.Now
+	// Admitted is told of each caller who was authenticated, with the context of
+	// the request; nil for nobody. A log can have the name from it.
+	Admitted func(ctx context.Context, who Identity)
+	Log      *slog.Logger     // the default is slog.Default()
+	Now      func() time.Time // the default is time.Now
 }
 
 // Gate authenticates and authorises requests. It is safe for concurrent use. It
@@ -49,6 +53,8 @@ type Gate struct {
 	passwords *passwords
 	basic     string // the challenge
 	open      Identity
+
+	scoped, refused, turnedAway atomic.Int64 // see Stats
 }
 
 // NewGate returns a gate.
@@ -84,6 +90,14 @@ func (g *Gate) Open() bool {
 // anonymous policies. Errors: UNAUTHORIZED for credentials that are wrong,
 // TOOMANYREQUESTS as a *RetryError, and those of ctx.
 func (g *Gate) Authenticate(ctx context.Context, r *http.Request) (Identity, error) {
+	who, err := g.authenticate(ctx, r)
+	if err == nil && g.config.Admitted != nil && !who.Anonymous() {
+		g.config.Admitted(ctx, who)
+	}
+	return who, err
+}
+
+func (g *Gate) authenticate(ctx context.Context, r *http.Request) (Identity, error) {
 	if g.Open() {
 		return g.open, nil
 	}
@@ -265,6 +279,7 @@ func (g *Gate) issuedText(password []byte) (tokenText, bool) {
 
 // refuseToken logs why a token does not count. The client need not know.
 func (g *Gate) refuseToken(ctx context.Context, reason string) error {
+	g.refused.Add(1)
 	g.config.Log.LogAttrs(ctx, slog.LevelInfo, "token refused", slog.String("reason", reason))
 	return oci.Errorf(oci.CodeUnauthorized, "the token is invalid or has expired; get a new one")
 }
@@ -273,6 +288,9 @@ func (g *Gate) refuseToken(ctx context.Context, reason string) error {
 // is nobody, since the token does not count.
 func (g *Gate) issued(ctx context.Context, text tokenText, client string) (Identity, error) {
 	record, err := g.config.Issued.verify(ctx, text, client)
+	if oci.ErrorCode(err) == oci.CodeTooManyRequests {
+		g.turnedAway.Add(1)
+	}
 	if err != nil || record == nil {
 		return Identity{}, err
 	}
@@ -354,12 +372,14 @@ type Stats struct {
 	Remembered int64 // passwords answered without one
 	Failures   int64 // wrong ones
 	Refusals   int64 // tries turned away with TOOMANYREQUESTS
+	Scoped     int64 // tokens made at /token
+	Tokens     int64 // bearer tokens that did not count
 }
 
 // Stats returns the counts.
 func (g *Gate) Stats() Stats {
 	p := g.passwords
-	return Stats{p.compares.Load(), p.hits.Load(), p.failures.Load(), p.refusals.Load()}
+	return Stats{p.compares.Load(), p.hits.Load(), p.failures.Load(), p.refusals.Load() + g.turnedAway.Load(), g.scoped.Load(), g.refused.Load()}
 }
 
 func remoteHost(r *http.Request) string {

@@ -98,6 +98,7 @@ func (t *IssuedTokens) Issue(ctx context.Context, spec TokenSpec) (Token, string
 	if _, err := t.records.Put(ctx, tokensFolder+text.id, value, storage.Absent); err != nil {
 		return Token{}, "", tokensUnavailable(ctx, fmt.Errorf("write a token: %w", err))
 	}
+	t.log.InfoContext(ctx, "token issued", "token", text.id, "user", record.Username, "by", record.CreatedBy, "expires", record.ExpiresAt, "narrowed", len(record.Access) > 0)
 	issued, err := t.token(text.id, record)
 	return issued, text.String(), err
 }
@@ -182,6 +183,7 @@ func (t *IssuedTokens) Revoke(ctx context.Context, id string) error {
 	if err != nil {
 		return tokensUnavailable(ctx, fmt.Errorf("delete a token: %w", err))
 	}
+	t.log.InfoContext(ctx, "token revoked", "token", id, "user", record.Username)
 	return nil
 }
 

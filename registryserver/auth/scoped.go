@@ -134,6 +134,7 @@ func (g *Gate) IssueScoped(id Identity, scope Scope) (ScopedToken, error) {
 	if id.Anonymous() && len(scope.items) > 0 && len(allowed.items) == 0 {
 		return ScopedToken{}, loginFirst(nil)
 	}
+	g.scoped.Add(1)
 	return g.config.Scoped.issue(id, allowed)
 }
 

@@ -1,4 +1,5 @@
-// Package ociapi is the HTTP of the OCI distribution-spec 1.1, below /v2/. A
+// Package ociapi is the HTTP of the OCI distribution-spec 1.1, below /v2/, and
+// of Docker's token authentication, /token. A
 // request takes one path: parse (a pure function), authenticate, authorise, a
 // small handler from a table that returns an error, and one place that writes
 // errors.

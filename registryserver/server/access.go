@@ -25,6 +25,7 @@ type exchange struct {
 	status   int
 	bytes    int64
 	duration time.Duration
+	caller   *caller
 }
 
 // observe gives each request an id, recovers from panics, and reports every
@@ -38,7 +39,8 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			id = uuid.NewString()
 		}
 		w.Header().Set(requestIDHeader, id)
-		r = r.WithContext(withRequestID(r.Context(), id))
+		who := new(caller)
+		r = r.WithContext(withCaller(withRequestID(r.Context(), id), who))
 		s.watchBody(w, r)
 		answer := &answer{ResponseWriter: w}
 		endpoint := s.endpoint(r)
@@ -52,7 +54,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 					_, _ = io.WriteString(answer, `{"errors":[{"code":"UNKNOWN","message":"the registry could not do this; its log has the cause under the request id of this answer"}]}`)
 				}
 			}
-			x := exchange{id: id, endpoint: endpoint, status: answer.status, bytes: answer.bytes, duration: time.Since(start)}
+			x := exchange{id: id, endpoint: endpoint, status: answer.status, bytes: answer.bytes, duration: time.Since(start), caller: who}
 			s.metrics.end(r, x)
 			s.logAccess(r, x)
 		}()
@@ -70,16 +72,18 @@ func (s *Server) logAccess(r *http.Request, x exchange) {
 	if x.endpoint == "health" {
 		level = slog.LevelDebug
 	}
-	// Only of who could log in: people type passwords where the name belongs.
-	user := ""
-	if name, _, ok := r.BasicAuth(); ok && x.status != http.StatusUnauthorized {
-		user = name
-	}
-	s.log.LogAttrs(r.Context(), level, "request",
+	// The user only of who could log in: people type passwords where the name
+	// belongs.
+	attributes := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.Int("status", x.status), slog.Int64("bytes", x.bytes), slog.Duration("duration", x.duration),
-		slog.String("client", s.clientAddr(r)), slog.String("user", user), slog.String("user_agent", r.UserAgent()),
-		slog.String("protocol", r.Proto))
+		slog.String("client", s.clientAddr(r)), slog.String("user", x.caller.user), slog.String("user_agent", r.UserAgent()),
+		slog.String("protocol", r.Proto),
+	}
+	if x.caller.token != "" { // the id of an issued token, which is no secret
+		attributes = append(attributes, slog.String("token", x.caller.token))
+	}
+	s.log.LogAttrs(r.Context(), level, "request", attributes...)
 }
 
 // answer remembers the status and counts the bytes of an answer. It keeps the

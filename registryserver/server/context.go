@@ -3,12 +3,30 @@ package server
 import (
 	"context"
 	"log/slog"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 )
 
 type requestIDKey struct{}
 
 func withRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+type callerKey struct{}
+
+// caller is who sent a request, once that is known.
+type caller struct{ user, token string }
+
+// withCaller returns a context in which setCaller fills in the caller.
+func withCaller(ctx context.Context, c *caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+func setCaller(ctx context.Context, who auth.Identity) {
+	if c, ok := ctx.Value(callerKey{}).(*caller); ok {
+		c.user, c.token = who.Name(), who.Token()
+	}
 }
 
 // requestIDLog adds the id of the request to each line that is logged with

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
@@ -53,6 +54,21 @@ func newMetrics(version string) *metrics {
 	m.registry.MustRegister(m.inFlight, m.requests, m.duration, m.received, m.sent, m.storage, m.reloadFailures, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// watchLogins adds what the gate counts.
+func (m *metrics) watchLogins(stats func() auth.Stats) {
+	for _, c := range []struct {
+		name, help string
+		of         func(auth.Stats) int64
+	}{
+		{"registry_auth_password_failures_total", "Logins with a wrong user name or password.", func(s auth.Stats) int64 { return s.Failures }},
+		{"registry_auth_token_failures_total", "Requests with a bearer token that did not count.", func(s auth.Stats) int64 { return s.Tokens }},
+		{"registry_auth_throttled_total", "Logins turned away because there were too many.", func(s auth.Stats) int64 { return s.Refusals }},
+		{"registry_auth_tokens_total", "Tokens made at /token.", func(s auth.Stats) int64 { return s.Scoped }},
+	} {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help}, func() float64 { return float64(c.of(stats())) }))
+	}
 }
 
 func (m *metrics) handler() http.Handler {

@@ -88,13 +88,17 @@ func TestToken(t *testing.T) {
 		t.Errorf("scope %q", a.Scope)
 	}
 	issue := s.askJSON("POST", "/api/v1/tokens", root, `{"username":"root"}`)
-	var issued struct{ Token string }
+	var issued struct{ ID, Token string }
 	if err := json.Unmarshal(issue.Body.Bytes(), &issued); err != nil || issued.Token == "" {
 		t.Fatalf("%s %v", issue.Body, err)
 	}
 	refresh := get(s.ask("POST", "/token", "", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {issued.Token}, "scope": {"repository:a:pull"}}))
 	if refresh.Scope != "repository:a:pull" {
 		t.Errorf("scope %q", refresh.Scope)
+	}
+	byToken := s.ask("GET", "/v2/", "Bearer "+refresh.Token, nil)
+	if text := log.String(); byToken.Code != 200 || !strings.Contains(text, "path=/v2/ status=200") || strings.Count(text, "user=root") < 6 || !strings.Contains(text, "token="+issued.ID) {
+		t.Errorf("who sent a request with a token is not logged:\n%s", text)
 	}
 	if text := log.String(); strings.Contains(text, a.Token[:40]) || strings.Contains(text, issued.Token) || strings.Contains(text, "correct-horse") || !strings.Contains(text, "path=/token") {
 		t.Errorf("log:\n%s", text)
@@ -141,6 +145,13 @@ func TestTokenThrottled(t *testing.T) {
 	for i := range 10 {
 		w := s.ask("POST", "/token", "", url.Values{"grant_type": {"password"}, "username": {"root"}, "password": {strings.Repeat("x", i+1)}})
 		if w.Code == http.StatusTooManyRequests && w.Header().Get("Retry-After") != "" {
+			metrics := httptest.NewRecorder()
+			s.metrics.handler().ServeHTTP(metrics, httptest.NewRequest("GET", "/metrics", nil))
+			for _, want := range []string{"registry_auth_password_failures_total 5", "registry_auth_throttled_total 1", "registry_auth_tokens_total 0"} {
+				if !strings.Contains(metrics.Body.String(), want+"\n") {
+					t.Errorf("the metrics lack %q", want)
+				}
+			}
 			return
 		}
 	}

@@ -69,7 +69,7 @@ func (s *Server) users(ctx context.Context, records storage.Records, images *reg
 		s.tasks = append(s.tasks, func(ctx context.Context) error { s.issued.Run(ctx); return nil })
 	}
 
-	gate := auth.Config{Directory: directory, Issued: s.issued, AnonymousPull: images.AnonymousPull, Log: s.log, ClientAddr: s.clientAddr}
+	gate := auth.Config{Directory: directory, Issued: s.issued, AnonymousPull: images.AnonymousPull, Log: s.log, ClientAddr: s.clientAddr, Admitted: setCaller}
 	if gate.Scoped, err = s.scopedTokens(keys); err != nil {
 		return nil, err
 	}
@@ -101,8 +101,11 @@ func (s *Server) users(ctx context.Context, records storage.Records, images *reg
 			return nil, fmt.Errorf("auth.token: %w", err)
 		}
 	}
-	s.gate, err = auth.NewGate(gate)
-	return directory, err
+	if s.gate, err = auth.NewGate(gate); err != nil {
+		return nil, err
+	}
+	s.metrics.watchLogins(s.gate.Stats)
+	return directory, nil
 }
 
 // registryOptions is what the registry is to do. On a disk nothing is
