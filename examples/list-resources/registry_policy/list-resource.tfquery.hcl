@@ -1,0 +1,3 @@
+list "registry_policy" "all" {
+  provider = registry
+}

@@ -1,0 +1,7 @@
+list "registry_user" "ci" {
+  provider = registry
+
+  config {
+    name_glob = "ci-*"
+  }
+}

@@ -1,0 +1,143 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"path"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/list"
+	"github.com/hashicorp/terraform-plugin-framework/list/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/client"
+)
+
+var _ list.ListResourceWithConfigure = (*listResource[client.User])(nil)
+
+// listResource is what `terraform query` asks for the objects of a kind that
+// there are: those of its resource, so that they can be imported.
+type listResource[T any] struct {
+	conn *connection
+
+	resource  string // its type name, which is the list's, too
+	kind, all string // "user", "users"
+	need      string // the right that reading them takes
+	items     func(ctx context.Context, api *client.Client) iter.Seq2[T, error]
+	name      func(T) string
+	managed   func(T) bool // whether a resource can have it
+	identity  func(T) any
+	model     func(ctx context.Context, item T, diags *diag.Diagnostics) any
+}
+
+type listModel struct {
+	NameGlob types.String `tfsdk:"name_glob"`
+}
+
+func userList() list.ListResource {
+	return &listResource[client.User]{
+		resource: "registry_user", kind: "user", all: "users", need: needUsers,
+		items:    func(ctx context.Context, api *client.Client) iter.Seq2[client.User, error] { return api.ListUsers(ctx) },
+		name:     func(u client.User) string { return u.Username },
+		managed:  func(client.User) bool { return true },
+		identity: func(u client.User) any { return userIdentity{types.StringValue(u.Username)} },
+		model: func(ctx context.Context, u client.User, diags *diag.Diagnostics) any {
+			var m userModel
+			m.observe(ctx, u, diags)
+			return &m
+		},
+	}
+}
+
+func policyList() list.ListResource {
+	return &listResource[client.Policy]{
+		resource: "registry_policy", kind: "policy", all: "policies", need: needPolicies,
+		items: func(ctx context.Context, api *client.Client) iter.Seq2[client.Policy, error] {
+			return api.ListPolicies(ctx)
+		},
+		name:     func(p client.Policy) string { return p.Name },
+		managed:  func(p client.Policy) bool { return !p.BuiltIn },
+		identity: func(p client.Policy) any { return policyIdentity{types.StringValue(p.Name)} },
+		model: func(ctx context.Context, p client.Policy, diags *diag.Diagnostics) any {
+			m := policyModel{Rules: types.ListNull(ruleType())}
+			m.observe(ctx, p, diags)
+			return &m
+		},
+	}
+}
+
+func (l *listResource[T]) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = l.resource
+}
+
+func (l *listResource[T]) ListResourceConfigSchema(_ context.Context, _ list.ListResourceSchemaRequest, resp *list.ListResourceSchemaResponse) {
+	resp.Schema = schema.Schema{
+		MarkdownDescription: fmt.Sprintf("The %s of the registry server that `%s` can manage, for `terraform query`.", l.all, l.resource),
+		Attributes: map[string]schema.Attribute{
+			"name_glob": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Pattern of names: `*` stands for any run of characters, `?` for one, `[a-z]` for one of a set. Defaults to all.",
+				Validators:          []validator.String{nameGlobRule()},
+			},
+		},
+	}
+}
+
+func (l *listResource[T]) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	l.conn = connect(req.ProviderData, &resp.Diagnostics)
+}
+
+// List streams what there is, up to the limit.
+func (l *listResource[T]) List(ctx context.Context, req list.ListRequest, stream *list.ListResultsStream) {
+	var m listModel
+	diags := req.Config.Get(ctx, &m)
+	api := l.conn.api(&diags)
+	if diags.HasError() {
+		stream.Results = list.ListResultsStreamDiagnostics(diags)
+		return
+	}
+	stream.Results = func(push func(list.ListResult) bool) {
+		var pushed int64
+		for item, err := range l.items(ctx, api) {
+			if err != nil {
+				var diags diag.Diagnostics
+				l.conn.addAPIError(&diags, "list the "+l.all, l.need, err)
+				push(list.ListResult{Diagnostics: diags})
+				return
+			}
+			matches, err := path.Match(m.NameGlob.ValueString(), l.name(item))
+			if !l.managed(item) || !m.NameGlob.IsNull() && (err != nil || !matches) {
+				continue
+			}
+			if req.Limit > 0 && pushed >= req.Limit || !push(l.result(ctx, req, item)) {
+				return
+			}
+			pushed++
+		}
+	}
+}
+
+func (l *listResource[T]) result(ctx context.Context, req list.ListRequest, item T) list.ListResult {
+	result := req.NewListResult(ctx)
+	result.DisplayName = l.name(item)
+	result.Diagnostics.Append(result.Identity.Set(ctx, l.identity(item))...)
+	if req.IncludeResource {
+		model := l.model(ctx, item, &result.Diagnostics)
+		result.Diagnostics.Append(result.Resource.Set(ctx, model)...)
+	}
+	return result
+}
+
+// nameGlobRule checks a pattern of names.
+func nameGlobRule() stringRule {
+	return stringRule{"must be a pattern of names", "Invalid pattern", func(s string) error {
+		if _, err := path.Match(s, ""); err != nil || s == "" {
+			return errors.New("the pattern is malformed; write * for any run of characters, ? for one, and [a-z] for one of a set, with a closing bracket")
+		}
+		return nil
+	}}
+}
