@@ -22,7 +22,7 @@ type listing struct {
 // query does what `terraform query` does, which Terraform before 1.14 cannot.
 func query(t *testing.T, provider tfprotov6.ProviderServer, kind, glob string, limit int64, include bool) (l listing) {
 	t.Helper()
-	server, ok := provider.(tfprotov6.ProviderServerWithListResource)
+	server, ok := provider.(tfprotov6.ListResourceServer)
 	if !ok {
 		t.Fatal("the provider lists nothing")
 	}
