@@ -16,6 +16,7 @@ func tokenSchema() schema.Schema {
 	return schema.Schema{
 		MarkdownDescription: "A short-lived token of a user, which Terraform gets when it needs one and revokes when it does not any more. It is never kept in plan or state. " +
 			"It is the user's password wherever one is asked for (`docker login`), or a bearer token, and may do what the user's policies allow at the time. Any other token or password of the user stays as it is.\n\n" +
+			"It does not outlive the run: it is for providers that pull or push meanwhile. What goes on later, such as a pull secret in Kubernetes, needs a user with a password.\n\n" +
 			"Terraform opens ephemeral resources during plan as well as during apply, each time with another token. Where the same run makes the user, take `username` from something that is known only once the user is there, as the example does.",
 		Attributes: map[string]schema.Attribute{
 			"username": schema.StringAttribute{
@@ -68,7 +69,7 @@ func tokenSchema() schema.Schema {
 			"expires_at": schema.StringAttribute{Computed: true, MarkdownDescription: "When the token ends at the latest, as RFC 3339 in UTC."},
 			"docker_config_json": schema.StringAttribute{
 				Computed: true, Sensitive: true,
-				MarkdownDescription: "Content of a `config.json` of docker that logs in to the provider's endpoint with the token: for machines, and for Kubernetes secrets of type `kubernetes.io/dockerconfigjson`.",
+				MarkdownDescription: "Content of a `config.json` of docker that logs in to the provider's endpoint with the token, for programs that the run starts.",
 			},
 		},
 	}

@@ -18,9 +18,12 @@ ephemeral "registry_token" "deploy" {
   }]
 }
 
-# Where it goes is ephemeral, too: a write-only argument, such as data_wo of
-# kubernetes_secret_v1, or the configuration of a provider.
+# It is good as long as this run: for a provider that pulls or pushes, such as
 #
-#   data_wo = {
-#     ".dockerconfigjson" = ephemeral.registry_token.deploy.docker_config_json
+#   provider "helm" {
+#     registries = [{
+#       url      = "oci://registry.example.com"
+#       username = "deploy"
+#       password = ephemeral.registry_token.deploy.token
+#     }]
 #   }
