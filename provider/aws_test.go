@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
@@ -63,14 +65,19 @@ provider "registry" {
 					t.Errorf("%v were asked although no object lives in AWS", asked)
 				}
 			},
-			Config: provider + blobs(name, "verify = true"),
+			Config: provider + blobs(name, "verify = true") + alb(newCertificate(t, p256(t), nil, nil)),
 		},
 	)
-	if got, want := carried.all(), slices.Sorted(slices.Values([]string{storage.url, tokens.url})); !slices.Equal(got, want) {
+	if got, want := carried.all(), slices.Sorted(slices.Values([]string{storage.url, certificates.url, tokens.url})); !slices.Equal(got, want) {
 		t.Errorf("asked %v, want %v", got, want)
 	}
-	if tokens.count("POST") == 0 || storage.count("POST") > 0 {
-		t.Error("the role was not assumed at the endpoint of STS")
+	if tokens.count("POST") == 0 || certificates.count("ImportCertificate") == 0 || storage.count("PUT versioning") > 0 || storage.count("PUT") == 0 {
+		t.Errorf("STS was asked %v, ACM %v, S3 %v", tokens.requests, certificates.requests, storage.requests)
+	}
+	for _, r := range slices.Concat(tokens.requests, certificates.requests) {
+		if strings.HasPrefix(r, "PUT") || strings.HasPrefix(r, "HEAD") {
+			t.Errorf("%s of S3 went elsewhere", r)
+		}
 	}
 }
 
@@ -188,4 +195,85 @@ func TestPartitions(t *testing.T) {
 			t.Errorf("%s is in %s, want %s", region, got, want)
 		}
 	}
+}
+
+// Terraform before 1.12 knows no identities, so this speaks the protocol
+// itself: an import by identity, and the read that follows it, also of what is
+// not there.
+func TestAWSIdentities(t *testing.T) {
+	t.Parallel()
+	s, name, c := startAWS(t), newBucketName(), newCertificate(t, p256(t), nil, nil)
+	b := s.bucket(name)
+	if err := b.create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeBucket(t, s, name) })
+	arn, err := certificateManager{s.acm()}.importNew(t.Context(), loadBalancerCertificate{leaf: c.c, key: c.key}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider := s.protocol(t)
+	for _, it := range []struct {
+		resource, attribute, id string
+		there                   bool
+	}{
+		{"registry_s3_storage", "bucket", name, true},
+		{"registry_s3_storage", "bucket", newBucketName(), false},
+		{"registry_acm_certificate", "arn", arn, true},
+		{"registry_acm_certificate", "arn", arn[:len(arn)-12] + "000000000000", false},
+	} {
+		kind := tftypes.Object{AttributeTypes: map[string]tftypes.Type{it.attribute: tftypes.String}}
+		want := tftypes.NewValue(kind, map[string]tftypes.Value{it.attribute: tftypes.NewValue(tftypes.String, it.id)})
+		imported, err := provider.ImportResourceState(t.Context(), &tfprotov6.ImportResourceStateRequest{
+			TypeName: it.resource, Identity: &tfprotov6.ResourceIdentityData{IdentityData: dynamic(t, kind, map[string]tftypes.Value{it.attribute: tftypes.NewValue(tftypes.String, it.id)})},
+		})
+		if err != nil || len(imported.Diagnostics) > 0 || len(imported.ImportedResources) != 1 {
+			t.Fatalf("%s: %v, %+v", it.id, err, imported)
+		}
+		found := imported.ImportedResources[0]
+		read, err := provider.ReadResource(t.Context(), &tfprotov6.ReadResourceRequest{
+			TypeName: it.resource, CurrentState: found.State, CurrentIdentity: found.Identity, Private: found.Private,
+		})
+		if err != nil || len(read.Diagnostics) > 0 || read.NewIdentity == nil {
+			t.Fatalf("%s: %v, %+v", it.id, err, read)
+		}
+		if value, err := read.NewIdentity.IdentityData.Unmarshal(kind); err != nil || !value.Equal(want) {
+			t.Errorf("%s: the identity is %v, %v", it.id, value, err)
+		}
+		gone, err := read.NewState.IsNull()
+		if err != nil || gone == it.there {
+			t.Errorf("%s: it is gone: %v, %v", it.id, gone, err)
+		}
+	}
+}
+
+// protocol is the provider, configured for AWS, as Terraform sees it.
+func (s *awsServer) protocol(t *testing.T) tfprotov6.ProviderServer {
+	t.Helper()
+	provider, err := factories(testProvider())["registry"]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, _ := configOf(t, nil).Schema.Type().TerraformType(t.Context()).(tftypes.Object)
+	kind, _ := object.AttributeTypes["aws"].(tftypes.Object)
+	endpoints, _ := kind.AttributeTypes["endpoints"].(tftypes.Object)
+	given := map[string]tftypes.Value{}
+	for name, attribute := range kind.AttributeTypes {
+		given[name] = tftypes.NewValue(attribute, nil)
+	}
+	for name, text := range map[string]string{"region": awsRegion, "access_key": "test", "secret_key": "test"} {
+		given[name] = tftypes.NewValue(tftypes.String, text)
+	}
+	at := tftypes.NewValue(tftypes.String, s.url)
+	given["endpoints"] = tftypes.NewValue(endpoints, map[string]tftypes.Value{"s3": at, "acm": at, "sts": at})
+	block := configOf(t, map[string]any{"aws": given})
+	raw, err := tfprotov6.NewDynamicValue(block.Raw.Type(), block.Raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := provider.ConfigureProvider(context.WithoutCancel(t.Context()), &tfprotov6.ConfigureProviderRequest{TerraformVersion: "1.12.0", Config: &raw})
+	if err != nil || len(resp.Diagnostics) > 0 {
+		t.Fatal(err, resp)
+	}
+	return provider
 }

@@ -121,6 +121,7 @@ func (p *registryProvider) Schema(_ context.Context, _ provider.SchemaRequest, r
 
 func (p *registryProvider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
+		func() resource.Resource { return &acmCertificateResource{now: p.now} },
 		func() resource.Resource { return &certificateResource{now: p.now} },
 		func() resource.Resource { return &serverCertificateResource{} },
 		func() resource.Resource { return &policyResource{inUseTimeout: p.inUseTimeout} },
