@@ -35,7 +35,8 @@ type moto struct {
 	cmd  *exec.Cmd
 }
 
-var theMoto moto //nolint:gochecknoglobals // a process that TestMain stops
+// theMoto is stopped by TestMain.
+var theMoto moto
 
 func (m *moto) start() {
 	binary, err := exec.LookPath("moto_server")

@@ -127,7 +127,7 @@ func TestAWSEnvironment(t *testing.T) {
 // AWS that is known only after apply: plans work, and what is there stays as it
 // is, with a warning.
 func TestAWSUnknown(t *testing.T) {
-	s, name := startAWS(t), newBucketName()
+	s, name, c := startAWS(t), newBucketName(), newCertificate(t, p256(t), nil, nil)
 	config := func(url string, run int, extra string) string {
 		return fmt.Sprintf(`
 resource "terraform_data" "aws" {
@@ -139,10 +139,10 @@ provider "registry" {
     region = %q
     access_key = "test"
     secret_key = "test"
-    endpoints = { s3 = terraform_data.aws.output }
+    endpoints = { s3 = terraform_data.aws.output, acm = terraform_data.aws.output }
   }
 }
-`, url, run, awsRegion) + blobs(name, extra)
+`, url, run, awsRegion) + blobs(name, extra) + alb(c)
 	}
 	again := startAWS(t)
 	unitTest(t, testProvider(),
@@ -157,6 +157,9 @@ provider "registry" {
 		resource.TestStep{Config: config(again.url, 3, "versioning = true"), ConfigPlanChecks: expectAction(s3Blobs, noop)},
 	)
 	s.noBucket(t, name)
+	if n := s.copies(c); n != 0 {
+		t.Errorf("%d copies of the certificate are left", n)
+	}
 }
 
 func TestAWSUnknownArguments(t *testing.T) {

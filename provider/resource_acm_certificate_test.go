@@ -12,6 +12,8 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"math/big"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -457,6 +459,14 @@ func TestACMCertificateFaults(t *testing.T) {
 		made(refuseJSON(400, "ThrottlingException", "slow down"), status(503), cut),
 		resource.TestStep{PreConfig: s.fail("DeleteCertificate", inUse, status(503), lose), Config: nothing},
 		made(lose), // imported by the lost request, and known as such
+		resource.TestStep{PreConfig: s.fail("none"), Config: nothing},
+		resource.TestStep{ // the answer never comes
+			PreConfig: s.fail("ImportCertificate", func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+				server.ServeHTTP(httptest.NewRecorder(), r)
+				<-r.Context().Done()
+			}),
+			Config: s.config("%s", alb(c, `timeouts = { create = "3s" }`)), ConfigStateChecks: []statecheck.StateCheck{s.imported(c, none())},
+		},
 		resource.TestStep{PreConfig: s.fail("DeleteCertificate", refuseJSON(400, "ResourceNotFoundException", "gone")), Config: nothing},
 	)
 	if n := s.copies(c); n != 1 { // the one that the last step did not delete

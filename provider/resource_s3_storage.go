@@ -227,7 +227,7 @@ func vacant(ctx context.Context, b bucket, diags *diag.Diagnostics) bool {
 	case isMissing(err):
 		return true
 	case err == nil && region != b.api.Options().Region:
-		addTaken(diags, b, fmt.Sprintf("It is in the region %s. If it is yours, set region to that and import it: terraform import registry_s3_storage.NAME %s", region, b.name))
+		addTaken(diags, b, fmt.Sprintf("It is in the region %s. If it is yours, set region to that and import it: terraform import registry_s3_storage.NAME %s. If not, choose another name.", region, b.name))
 	case err == nil:
 		addExists(diags, "bucket", "registry_s3_storage", b.name)
 	case awsStatus(err) == http.StatusForbidden:

@@ -2,7 +2,11 @@ package provider
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -17,6 +21,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/server"
 )
 
 const s3Blobs = "registry_s3_storage.blobs"
@@ -351,4 +357,40 @@ func TestLifecycleRoundTrip(t *testing.T) {
 			t.Error(diff)
 		}
 	}
+}
+
+// A registry server works on the bucket with the environment that comes out,
+// and stores below the root directory.
+func TestS3StorageServesRegistry(t *testing.T) {
+	s, name := startAWS(t), newBucketName()
+	serves := statecheckFunc(func(req statecheck.CheckStateRequest) error {
+		environment, _ := stateOf(req, s3Blobs)["environment"].(map[string]any)
+		environ := []string{"REGISTRY_STORAGE_S3_ACCESSKEY=test", "REGISTRY_STORAGE_S3_SECRETKEY=test"}
+		for key, value := range environment {
+			environ = append(environ, fmt.Sprintf("%s=%s", key, value))
+		}
+		config, _, err := server.LoadConfig([]byte("version: 0.1\nauth: none\n"), environ)
+		if err != nil {
+			return err
+		}
+		registry, err := server.New(t.Context(), config, server.Options{Log: slog.New(slog.DiscardHandler), Version: "1.2.3"})
+		if err != nil {
+			return err
+		}
+		defer registry.Close()
+		const content = "what a layer is made of"
+		digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(content)))
+		push := httptest.NewRecorder()
+		registry.Handler().ServeHTTP(push, httptest.NewRequest(http.MethodPost, "/v2/team/app/blobs/uploads/?digest="+digest, strings.NewReader(content)))
+		if push.Code != http.StatusCreated {
+			return fmt.Errorf("push: %d %s", push.Code, push.Body)
+		}
+		key := "some/place/docker/registry/v2/blobs/sha256/" + digest[7:9] + "/" + digest[7:] + "/data"
+		_, err = s.s3().HeadObject(context.Background(), &s3.HeadObjectInput{Bucket: &name, Key: &key})
+		return err
+	})
+	unitTest(t, testProvider(), resource.TestStep{
+		Config: s.config("%s", blobs(name, `root_directory = "/some/place"`, "force_destroy = true")), ConfigStateChecks: []statecheck.StateCheck{serves},
+	})
+	s.noBucket(t, name)
 }

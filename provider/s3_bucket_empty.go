@@ -98,7 +98,7 @@ func (b bucket) removeVersions(ctx context.Context, page *s3.ListObjectVersionsO
 func (b bucket) sample(ctx context.Context) string {
 	out, err := b.api.ListObjectVersions(ctx, &s3.ListObjectVersionsInput{Bucket: &b.name, MaxKeys: aws.Int32(5)})
 	if err != nil {
-		return ""
+		return "what these credentials may not list (s3:ListBucketVersions)"
 	}
 	var names []string
 	for _, v := range out.Versions {

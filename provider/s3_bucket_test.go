@@ -165,8 +165,8 @@ func TestS3StorageVerify(t *testing.T) {
 	}
 	empty := serverCheck(func() error {
 		out, err := s.s3().ListObjectVersions(context.Background(), &s3.ListObjectVersionsInput{Bucket: &name})
-		if err == nil && len(out.Versions) > 0 {
-			err = fmt.Errorf("the probe left %s", aws.ToString(out.Versions[0].Key))
+		if err == nil && len(out.Versions)+len(out.DeleteMarkers) > 0 {
+			err = fmt.Errorf("the probe left %d versions and %d markers", len(out.Versions), len(out.DeleteMarkers))
 		}
 		return err
 	})
@@ -198,14 +198,11 @@ func TestS3StorageVerify(t *testing.T) {
 			ConfigStateChecks: []statecheck.StateCheck{is(s3Blobs, "verify", knownvalue.Bool(true))},
 		},
 		resource.TestStep{Config: s.config("%s", blobs(name, "verify = true", "force_destroy = true")), ConfigStateChecks: []statecheck.StateCheck{s.noneLeft()}},
-		resource.TestStep{PreConfig: func() {
-			for {
-				if err := empty(); err == nil {
-					return
-				}
-				removeAll(t, s, name)
-			}
-		}, Config: s.config("%s", blobs(name, "verify = true", "root_directory = \"some/place\"")), ConfigStateChecks: []statecheck.StateCheck{empty}},
+		resource.TestStep{
+			PreConfig: func() { removeAll(t, s, name) }, // the probe that was not allowed to delete
+			Config:    s.config("%s", blobs(name, "verify = true", `root_directory = "some/place"`)), ConfigStateChecks: []statecheck.StateCheck{empty},
+		},
+		resource.TestStep{Config: s.config("%s", blobs(name, "verify = true", "versioning = true")), ConfigStateChecks: []statecheck.StateCheck{empty}},
 	)
 	s.noBucket(t, name)
 }

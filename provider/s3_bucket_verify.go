@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/google/uuid"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
 )
 
 var (
@@ -27,11 +28,29 @@ func (b bucket) verify(ctx context.Context, root string) error {
 	if err == nil {
 		err = b.verifyParts(ctx, key)
 	}
-	_, removal := b.api.DeleteObject(context.WithoutCancel(ctx), &s3.DeleteObjectInput{Bucket: &b.name, Key: &key})
+	tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), awsAnswerTimeout)
+	defer cancel()
+	out, removal := b.api.DeleteObject(tidy, &s3.DeleteObjectInput{Bucket: &b.name, Key: &key})
+	if removal == nil && out.VersionId != nil {
+		b.forget(tidy, key)
+	}
 	if err == nil {
 		err = needs("s3:DeleteObject", removal)
 	}
 	return err
+}
+
+// forget removes what a bucket with versions keeps of a deleted object, so that
+// a bucket without images can be destroyed. A server may not do that, so it is
+// no failure with the credentials of one; a lifecycle rule does it later.
+func (b bucket) forget(ctx context.Context, key string) {
+	page, err := b.api.ListObjectVersions(ctx, &s3.ListObjectVersionsInput{Bucket: &b.name, Prefix: &key})
+	if err == nil {
+		_, err = b.removeVersions(ctx, page)
+	}
+	if err != nil {
+		tflog.Debug(ctx, "versions of the probe are left", map[string]any{"bucket": b.name, "key": key})
+	}
 }
 
 func (b bucket) verifyObject(ctx context.Context, key string) error {
