@@ -37,6 +37,9 @@ type registryProvider struct {
 	// inUseTimeout is how long the deletion of a policy waits for the users
 	// that still have it.
 	inUseTimeout time.Duration
+	// verifyPatience is how long registry_s3_storage bears with denials when it
+	// tries a bucket: a new policy takes its time to reach everywhere.
+	verifyPatience time.Duration
 	// awsTransport carries the requests to AWS; nil is the SDK's own.
 	awsTransport http.RoundTripper
 }
@@ -47,7 +50,7 @@ func New(version string) func() provider.Provider {
 }
 
 func newProvider(version string) *registryProvider {
-	return &registryProvider{version: version, now: time.Now, getenv: os.Getenv, inUseTimeout: 15 * time.Second}
+	return &registryProvider{version: version, now: time.Now, getenv: os.Getenv, inUseTimeout: 15 * time.Second, verifyPatience: 20 * time.Second}
 }
 
 // providerModel is the provider block.
@@ -125,7 +128,7 @@ func (p *registryProvider) Resources(context.Context) []func() resource.Resource
 		func() resource.Resource { return &certificateResource{now: p.now} },
 		func() resource.Resource { return &serverCertificateResource{} },
 		func() resource.Resource { return &policyResource{inUseTimeout: p.inUseTimeout} },
-		func() resource.Resource { return &s3StorageResource{} },
+		func() resource.Resource { return &s3StorageResource{verifyPatience: p.verifyPatience} },
 		func() resource.Resource { return &tagResource{} },
 		func() resource.Resource { return &repositoryResource{} },
 		func() resource.Resource { return &userResource{} },

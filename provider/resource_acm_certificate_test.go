@@ -465,7 +465,7 @@ func TestACMCertificateFaults(t *testing.T) {
 				server.ServeHTTP(httptest.NewRecorder(), r)
 				<-r.Context().Done()
 			}),
-			Config: s.config("%s", alb(c, `timeouts = { create = "3s" }`)), ConfigStateChecks: []statecheck.StateCheck{s.imported(c, none())},
+			Config: s.config("%s", alb(c, `timeouts = { create = "6s" }`)), ConfigStateChecks: []statecheck.StateCheck{s.imported(c, none())},
 		},
 		resource.TestStep{PreConfig: s.fail("DeleteCertificate", refuseJSON(400, "ResourceNotFoundException", "gone")), Config: nothing},
 	)
@@ -473,13 +473,13 @@ func TestACMCertificateFaults(t *testing.T) {
 		t.Errorf("there are %d copies", n)
 	}
 	d := newCertificate(t, p256(t), nil, nil)
-	config = s.config("%s", alb(d, `timeouts = { delete = "2s", create = "3s" }`))
+	config = s.config("%s", alb(d))
 	unitTestInOrder(t, testProvider(),
 		resource.TestStep{ // nothing was made, and nothing is in the state
 			PreConfig: s.fail("ImportCertificate", refuseJSON(400, "ValidationException", "not like this")), Config: config, ExpectError: says("not like this"),
 		},
 		resource.TestStep{PreConfig: s.fail("ImportCertificate", refuseJSON(400, "AccessDeniedException", "no")), Config: config, ExpectError: says("The credentials lack acm:ImportCertificate")},
-		resource.TestStep{PreConfig: s.fail("ImportCertificate", times(100, status(500))...), Config: config, ExpectError: says("Could not import the certificate into ACM")},
+		resource.TestStep{PreConfig: s.fail("ImportCertificate", times(100, status(500))...), Config: s.config("%s", alb(d, `timeouts = { create = "6s" }`)), ExpectError: says("Could not import the certificate into ACM")},
 		resource.TestStep{PreConfig: s.fail("none"), Config: config, ConfigPlanChecks: expectAction(acmALB, create), ConfigStateChecks: []statecheck.StateCheck{s.imported(d, none())}},
 		resource.TestStep{PreConfig: s.fail("GetCertificate", times(20, status(500))...), Config: config, ExpectError: says("Could not read the certificate")},
 		resource.TestStep{PreConfig: s.fail("ListTagsForCertificate", refuseJSON(400, "AccessDeniedException", "no")), Config: config, ExpectError: says("The credentials lack acm:ListTagsForCertificate")},
@@ -487,11 +487,12 @@ func TestACMCertificateFaults(t *testing.T) {
 			PreConfig: s.fail("ImportCertificate", refuseJSON(400, "ValidationException", "not like this")), Config: s.config("%s", alb(renewed)), ExpectError: says("not like this"),
 		},
 		resource.TestStep{ // a repeated import under the same ARN is the same
-			PreConfig: s.fail("ImportCertificate", status(503), lose), Config: s.config("%s", alb(renewed, `timeouts = { delete = "2s" }`)), ConfigPlanChecks: expectAction(acmALB, update),
+			PreConfig: s.fail("ImportCertificate", status(503), lose), Config: s.config("%s", alb(renewed, `timeouts = { delete = "6s" }`)), ConfigPlanChecks: expectAction(acmALB, update),
 			ConfigStateChecks: []statecheck.StateCheck{s.imported(renewed, none())},
 		},
 		resource.TestStep{PreConfig: s.fail("DeleteCertificate", times(100, inUse)...), Config: nothing, ExpectError: says("is in use")},
-		resource.TestStep{PreConfig: s.fail("none"), Config: nothing},
+		resource.TestStep{PreConfig: s.fail("none"), Config: s.config("%s", alb(renewed)), ConfigPlanChecks: expectAction(acmALB, update)},
+		resource.TestStep{Config: nothing},
 	)
 	if n := s.copies(d) + s.copies(renewed); n != 0 {
 		t.Errorf("%d copies are left", n)

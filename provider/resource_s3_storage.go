@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -22,7 +23,10 @@ var (
 
 // s3StorageResource is registry_s3_storage: a bucket with all its settings as
 // one resource, so that its changes come one after the other.
-type s3StorageResource struct{ conn *connection }
+type s3StorageResource struct {
+	conn           *connection
+	verifyPatience time.Duration
+}
 
 type s3StorageIdentity struct {
 	Bucket types.String `tfsdk:"bucket"`
@@ -208,10 +212,9 @@ func (r *s3StorageResource) settle(ctx context.Context, b bucket, have bucketSet
 		return false
 	}
 	if m.Verify.ValueBool() {
-		// A new policy takes its time to reach everywhere.
 		denied := func(err error) bool { return passing(err) || awsStatus(err) == http.StatusForbidden }
 		p := settling()
-		p.most = verifyPatience
+		p.most = r.verifyPatience
 		if err := p.until(ctx, denied, func() error { return b.verify(ctx, m.RootDirectory.ValueString()) }); err != nil {
 			addVerifyError(diags, b, m, err)
 			return false

@@ -90,13 +90,16 @@ func TestS3StorageTimeouts(t *testing.T) {
 		<-r.Context().Done()
 	}
 	aborted := times(1000, refuse(409, "OperationAborted", "later"))
-	config := s.config("%s", blobs(name, `timeouts = { create = "4s", delete = "3s" }`))
+	config, nothing := s.config("%s", blobs(name)), s.config("# nothing")
+	short := s.config("%s", blobs(name, `timeouts = { create = "6s", delete = "6s" }`))
 	unitTest(t, testProvider(),
-		resource.TestStep{PreConfig: s.fail("PUT", aborted...), Config: config, ExpectError: says("OperationAborted")},
-		resource.TestStep{PreConfig: s.fail("PUT versioning"), Config: config, ConfigPlanChecks: expectAction(s3Blobs, create)},
-		resource.TestStep{PreConfig: s.fail("DELETE", aborted...), Config: s.config("# nothing"), ExpectError: says("OperationAborted")},
-		resource.TestStep{PreConfig: s.fail("none"), Config: s.config("# nothing")},
-		resource.TestStep{PreConfig: s.fail("PUT", times(100, hang)...), Config: config, ExpectError: says("Could not configure the bucket")},
+		resource.TestStep{PreConfig: s.fail("PUT", aborted...), Config: short, ExpectError: says("OperationAborted")},
+		resource.TestStep{PreConfig: s.fail("none"), Config: config, ConfigPlanChecks: expectAction(s3Blobs, create)},
+		resource.TestStep{Config: short, ConfigPlanChecks: expectAction(s3Blobs, update)},
+		resource.TestStep{PreConfig: s.fail("DELETE", aborted...), Config: nothing, ExpectError: says("OperationAborted")},
+		resource.TestStep{PreConfig: s.fail("none"), Config: config, ConfigPlanChecks: expectAction(s3Blobs, update)},
+		resource.TestStep{Config: nothing},
+		resource.TestStep{PreConfig: s.fail("PUT", times(100, hang)...), Config: short, ExpectError: says("Could not configure the bucket")},
 		resource.TestStep{PreConfig: s.fail("none"), Config: config, ConfigPlanChecks: expectAction(s3Blobs, plancheck.ResourceActionDestroyBeforeCreate)},
 	)
 	s.noBucket(t, name)
@@ -156,11 +159,12 @@ func TestS3StorageForceDestroy(t *testing.T) {
 
 // What verify finds missing is named, and nothing of the probe is left.
 func TestS3StorageVerify(t *testing.T) {
-	s, name := startAWS(t), newBucketName()
+	s, name, p := startAWS(t), newBucketName(), testProvider()
+	p.verifyPatience = 0
 	denied := func(operation, permission string) resource.TestStep {
 		return resource.TestStep{
 			PreConfig: s.fail(operation, times(200, refuse(403, "AccessDenied", "Access Denied"))...),
-			Config:    s.config("%s", blobs(name, "verify = true", `timeouts = { update = "2s" }`)), ExpectError: says("The credentials lack " + permission),
+			Config:    s.config("%s", blobs(name, "verify = true")), ExpectError: says("The credentials lack " + permission),
 		}
 	}
 	empty := serverCheck(func() error {
@@ -174,7 +178,7 @@ func TestS3StorageVerify(t *testing.T) {
 		r.Header.Del("If-None-Match")
 		server.ServeHTTP(w, r)
 	}
-	unitTest(t, testProvider(),
+	unitTest(t, p,
 		resource.TestStep{Config: s.config("%s", blobs(name))},
 		denied("PUT object", "s3:PutObject"),
 		denied("GET object", "s3:GetObject"),
@@ -189,12 +193,15 @@ func TestS3StorageVerify(t *testing.T) {
 			ExpectError: says("does not honour conditional writes"),
 		},
 		resource.TestStep{ // moto does not see the condition of the policy, and denies everything
-			PreConfig: s.fail("none"), Config: s.config("%s", blobs(name, "verify = true", "deny_insecure_transport = true", `timeouts = { update = "2s" }`)),
+			PreConfig: s.fail("none"), Config: s.config("%s", blobs(name, "verify = true", "deny_insecure_transport = true")),
 			ExpectError: says("The provider speaks to S3 without TLS"),
 		},
 		resource.TestStep{ // a new policy takes its time
-			PreConfig: s.fail("PUT object", times(3, refuse(403, "AccessDenied", "not yet"))...),
-			Config:    s.config("%s", blobs(name, "verify = true", "force_destroy = true")), ConfigPlanChecks: expectAction(s3Blobs, update),
+			PreConfig: func() {
+				p.verifyPatience = time.Minute
+				s.fail("PUT object", times(3, refuse(403, "AccessDenied", "not yet"))...)()
+			},
+			Config: s.config("%s", blobs(name, "verify = true", "force_destroy = true")), ConfigPlanChecks: expectAction(s3Blobs, update),
 			ConfigStateChecks: []statecheck.StateCheck{is(s3Blobs, "verify", knownvalue.Bool(true))},
 		},
 		resource.TestStep{Config: s.config("%s", blobs(name, "verify = true", "force_destroy = true")), ConfigStateChecks: []statecheck.StateCheck{s.noneLeft()}},

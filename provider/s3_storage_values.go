@@ -6,17 +6,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
-
-// verifyPatience is how long verify bears with denials: a new policy takes its
-// time to reach everywhere.
-const verifyPatience = 20 * time.Second
 
 type s3StorageModel struct {
 	Bucket                          types.String `tfsdk:"bucket"`
