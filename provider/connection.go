@@ -22,11 +22,15 @@ import (
 // without one.
 type connection struct {
 	client   *client.Client
+	images   *ociAccess // the same server's images
 	endpoint string
 	login    string   // how the provider logs in, for messages
 	username string   // as whom, where that is known
 	unknown  []string // arguments of the provider block whose values are not known yet
 	aws      *awsAccess
+
+	userAgent  string
+	maxRetries int
 }
 
 // Configure reads the provider block. It does not talk to the server.
@@ -42,7 +46,8 @@ func (p *registryProvider) Configure(ctx context.Context, req provider.Configure
 		return
 	}
 	slices.Sort(unknown)
-	conn := &connection{endpoint: s.endpoint, login: s.login(), username: s.username, unknown: unknown}
+	conn := &connection{endpoint: s.endpoint, login: s.login(), username: s.username, unknown: unknown,
+		userAgent: p.userAgent(req.TerraformVersion), maxRetries: s.maxRetries}
 	conn.aws = &awsAccess{version: p.version, timeout: p.requestTimeout, transport: p.awsTransport}
 	conn.aws.settings, conn.aws.unknown = resolveAWS(ctx, m.AWS, &resp.Diagnostics)
 	switch {
@@ -53,8 +58,10 @@ func (p *registryProvider) Configure(ctx context.Context, req provider.Configure
 	case s.endpoint != "":
 		var err error
 		config := s.clientConfig()
-		config.UserAgent, config.RequestTimeout = p.userAgent(req.TerraformVersion), p.requestTimeout
-		conn.client, err = client.New(config)
+		config.UserAgent, config.RequestTimeout = conn.userAgent, p.requestTimeout
+		if conn.client, err = client.New(config); err == nil {
+			conn.images, err = newOCIAccess(config)
+		}
 		if err != nil {
 			resp.Diagnostics.AddError("Invalid provider configuration", sentence(err)+
 				" See the provider block and the REGISTRY_* variables of the environment.")

@@ -3,12 +3,18 @@ package provider
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/hashicorp/terraform-plugin-testing/config"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/client"
 )
 
 // imageExample is an example that needs images to be somewhere.
@@ -54,4 +60,42 @@ func TestExampleTag(t *testing.T) {
 		server: s, pattern: "resources/registry_tag/resource*.tf", resource: tagStable, id: "team/api:stable",
 		variables: config.Variables{"tested_digest": config.StringVariable(digest)},
 	}.run(t)
+}
+
+func TestExampleImage(t *testing.T) {
+	s, from := startServer(t), startServer(t)
+	spec := client.PolicySpec{Name: "public", Anonymous: true, Rules: []client.Rule{{Repositories: []string{"library/*"}, Actions: []string{"pull"}}}}
+	if _, err := from.admin.CreatePolicy(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := from.admin.CreateUser(t.Context(), client.UserSpec{Username: "mirror", Enabled: true, Policies: []string{"read-only"}, Password: ptr("a-password-for-source_password")}); err != nil {
+		t.Fatal(err)
+	}
+	from.push(t, randomIndex(t, "linux/amd64", "linux/arm64", "linux/s390x"), "library/nginx:1.27")
+	from.push(t, randomImage(t, "linux/amd64"), "team/api:v1")
+	built := filepath.Join(t.TempDir(), "worker")
+	if _, err := layout.Write(built, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: randomImage(t, "linux/amd64")})); err != nil {
+		t.Fatal(err)
+	}
+	imageExample{
+		server: s, pattern: "resources/registry_image/resource*.tf", resource: "registry_image.nginx", id: "mirror/nginx:1.27",
+		replace: []string{"docker.io/library", from.host() + "/library", "registry.example.com/", from.host() + "/", "${path.module}/build/worker", built},
+	}.run(t)
+	for _, tag := range []string{"mirror/nginx:1.27", "team/api:v1", "team/worker:v1"} {
+		if err := s.pointsAt(tag, ""); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestExampleTagsDataSource(t *testing.T) {
+	s := startServer(t)
+	s.push(t, randomImage(t, "linux/amd64"), "team/api:1.4.2")
+	imageExample{server: s, pattern: "data-sources/registry_tags/data-source*.tf"}.run(t)
+}
+
+func TestExampleImageDataSource(t *testing.T) {
+	s := startServer(t)
+	s.push(t, randomImage(t, "linux/amd64"), "team/api:candidate")
+	imageExample{server: s, pattern: "data-sources/registry_image/data-source*.tf"}.run(t)
 }

@@ -127,6 +127,7 @@ func (p *registryProvider) Resources(context.Context) []func() resource.Resource
 		func() resource.Resource { return &acmCertificateResource{now: p.now} },
 		func() resource.Resource { return &certificateResource{now: p.now} },
 		func() resource.Resource { return &serverCertificateResource{} },
+		func() resource.Resource { return &imageResource{} },
 		func() resource.Resource { return &policyResource{inUseTimeout: p.inUseTimeout} },
 		func() resource.Resource { return &s3StorageResource{verifyPatience: p.verifyPatience} },
 		func() resource.Resource { return &tagResource{} },
@@ -137,12 +138,14 @@ func (p *registryProvider) Resources(context.Context) []func() resource.Resource
 
 func (p *registryProvider) DataSources(context.Context) []func() datasource.DataSource {
 	return []func() datasource.DataSource{
-		func() datasource.DataSource { return iamPolicyDataSource{} },
 		func() datasource.DataSource { return &accessCheckDataSource{} },
+		func() datasource.DataSource { return iamPolicyDataSource{} },
+		func() datasource.DataSource { return &imageDataSource{} },
 		func() datasource.DataSource { return &policyDataSource{} },
 		func() datasource.DataSource { return &repositoriesDataSource{} },
 		func() datasource.DataSource { return &repositoryDataSource{} },
 		func() datasource.DataSource { return &serverDataSource{} },
+		func() datasource.DataSource { return &tagsDataSource{} },
 		func() datasource.DataSource { return &userDataSource{} },
 		func() datasource.DataSource { return &usersDataSource{} },
 	}

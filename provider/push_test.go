@@ -41,23 +41,29 @@ func (s *testServer) pushIndex(t *testing.T, repository, note string, tags ...st
 	t.Helper()
 	body := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[],"annotations":{"note":%q}}`, oci.MediaTypeImageIndex, note)
 	for _, reference := range append(tags, oci.FromBytes(body).String()) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.url+"/v2/"+repository+"/manifests/"+reference, bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.SetBasicAuth("admin", adminPassword)
-		req.Header.Set("Content-Type", oci.MediaTypeImageIndex)
-		resp, err := asOther{http.DefaultTransport}.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, _ := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusCreated {
-			t.Fatalf("push %s:%s: %d %s", repository, reference, resp.StatusCode, answer)
-		}
+		s.put(t, repository, reference, body)
 	}
 	return oci.FromBytes(body).String()
+}
+
+// put puts an index.
+func (s *testServer) put(t *testing.T, repository, reference string, body []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.url+"/v2/"+repository+"/manifests/"+reference, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth("admin", adminPassword)
+	req.Header.Set("Content-Type", oci.MediaTypeImageIndex)
+	resp, err := asOther{http.DefaultTransport}.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusCreated {
+		t.Fatalf("push %s:%s: %d %s", repository, reference, resp.StatusCode, answer)
+	}
 }
 
 // push pushes an image or index and returns its digest.

@@ -215,8 +215,8 @@ func TestTagFaults(t *testing.T) {
 
 func TestTagValidation(t *testing.T) {
 	s := &testServer{url: "http://127.0.0.1:1"}
-	wrong := func(old, new, complaint string) resource.TestStep {
-		return resource.TestStep{Config: s.config("%s", strings.Replace(stable(someDigest), old, new, 1)), PlanOnly: true, ExpectError: says(complaint)}
+	wrong := func(from, to, complaint string) resource.TestStep {
+		return resource.TestStep{Config: s.config("%s", strings.Replace(stable(someDigest), from, to, 1)), PlanOnly: true, ExpectError: says(complaint)}
 	}
 	unitTest(t, testProvider(),
 		wrong("team/api", "Team/api", "Invalid repository name"),

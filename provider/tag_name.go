@@ -26,6 +26,10 @@ type tagName struct {
 
 func (n tagName) String() string { return n.Repository.ValueString() + ":" + n.Tag.ValueString() }
 
+func (n tagName) equal(o tagName) bool {
+	return n.Repository.Equal(o.Repository) && n.Tag.Equal(o.Tag)
+}
+
 // parseTagName parses REPOSITORY:TAG.
 func parseTagName(s string) (tagName, error) {
 	repository, tag, found := strings.Cut(s, ":")

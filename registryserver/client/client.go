@@ -85,7 +85,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	transport := cfg.Transport
 	if transport == nil {
-		if transport, err = newTransport(cfg); err != nil {
+		if transport, err = NewTransport(cfg); err != nil {
 			return nil, err
 		}
 	}
@@ -125,7 +125,9 @@ func parseEndpoint(s string) (*url.URL, error) {
 	return u, nil
 }
 
-func newTransport(cfg Config) (*http.Transport, error) {
+// NewTransport returns the HTTP transport that a client makes of
+// CACertificate and Insecure.
+func NewTransport(cfg Config) (*http.Transport, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: cfg.Insecure} //nolint:gosec // the caller asks for it by name
 	if cfg.CACertificate != "" {
 		pool, err := x509.SystemCertPool()

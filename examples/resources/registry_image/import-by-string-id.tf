@@ -1,0 +1,4 @@
+import {
+  to = registry_image.nginx
+  id = "mirror/nginx:1.27"
+}

@@ -1,0 +1,319 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/client"
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+)
+
+var (
+	_ resource.ResourceWithConfigure   = (*imageResource)(nil)
+	_ resource.ResourceWithIdentity    = (*imageResource)(nil)
+	_ resource.ResourceWithImportState = (*imageResource)(nil)
+	_ resource.ResourceWithModifyPlan  = (*imageResource)(nil)
+)
+
+// imageResource is registry_image.
+type imageResource struct{ conn *connection }
+
+type imageModel struct {
+	Source              types.String   `tfsdk:"source"`
+	Repository          types.String   `tfsdk:"repository"`
+	Tag                 types.String   `tfsdk:"tag"`
+	Platforms           types.Set      `tfsdk:"platforms"`
+	SourceAuth          types.Object   `tfsdk:"source_auth"`
+	SourceInsecure      types.Bool     `tfsdk:"source_insecure"`
+	SourceCACertificate types.String   `tfsdk:"source_ca_certificate"`
+	Parallel            types.Int64    `tfsdk:"parallel"`
+	OnDestroy           types.String   `tfsdk:"on_destroy"`
+	Timeouts            timeouts.Value `tfsdk:"timeouts"`
+
+	Digest          types.String `tfsdk:"digest"`
+	SourceDigest    types.String `tfsdk:"source_digest"`
+	SizeBytes       types.Int64  `tfsdk:"size_bytes"`
+	PlatformsCopied types.Set    `tfsdk:"platforms_copied"`
+}
+
+type sourceAuthModel struct {
+	Username          types.String `tfsdk:"username"`
+	PasswordWO        types.String `tfsdk:"password_wo"`
+	PasswordWOVersion types.Int64  `tfsdk:"password_wo_version"`
+}
+
+func (m *imageModel) name() tagName { return tagName{m.Repository, m.Tag} }
+
+const (
+	// needPush is the right that copying takes.
+	needPush = `the policy "admin", which copying images needs`
+	// copyTimeout is for how long a copy goes on where the configuration is silent.
+	copyTimeout = time.Hour
+)
+
+func (r *imageResource) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = "registry_image"
+}
+
+func (r *imageResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
+	resp.Schema = imageSchema(ctx)
+}
+
+func (r *imageResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = tagIdentity()
+}
+
+func (r *imageResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.conn = connect(req.ProviderData, &resp.Diagnostics)
+}
+
+// Create copies the image and tags it; a tag that is there already is not taken
+// over.
+func (r *imageResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var plan, config imageModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	api := r.conn.api(&resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	most, diags := plan.Timeouts.Create(ctx, copyTimeout)
+	resp.Diagnostics.Append(diags...)
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	_, err := api.GetTag(ctx, plan.Repository.ValueString(), plan.Tag.ValueString())
+	switch {
+	case err == nil:
+		addExists(&resp.Diagnostics, "tag", "registry_image", plan.name().String())
+		return
+	case !client.IsNotFound(err):
+		r.conn.addAPIError(&resp.Diagnostics, fmt.Sprintf("copy the image to %q", plan.name()), needPush, err)
+		return
+	}
+	r.copy(ctx, &plan, config, oci.Digest{}, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	keep(ctx, resp.Private, copiedKey, plan.Digest.ValueString(), &resp.Diagnostics)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, plan.name())...)
+}
+
+// Read writes down where the tag points now. What that is, is read only if it is
+// something else than before.
+func (r *imageResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state imageModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, state.name())...) // also before a removal
+	if resp.Diagnostics.HasError() || r.conn.unreadable(fmt.Sprintf("the image %q", state.name()), &resp.Diagnostics) {
+		return
+	}
+	api := r.conn.api(&resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	now, err := api.GetTag(ctx, state.Repository.ValueString(), state.Tag.ValueString())
+	switch {
+	case client.IsNotFound(err):
+		resp.State.RemoveResource(ctx)
+		return
+	case err == nil && state.Digest.ValueString() != now.Digest.String():
+		err = r.observe(ctx, &state, now.Digest.String(), &resp.Diagnostics)
+	}
+	if err != nil {
+		r.conn.addAPIError(&resp.Diagnostics, fmt.Sprintf("read the image %q", state.name()), needPush, err)
+		return
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// observe writes down what lies under the digest, which is not what was copied.
+func (r *imageResource) observe(ctx context.Context, state *imageModel, digest string, diags *diag.Diagnostics) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	got, err := remote.Get(r.conn.images.by(state.Repository.ValueString(), digest), r.conn.images.with(ctx)...)
+	if err != nil {
+		return err
+	}
+	c, err := contentOf(got)
+	if err != nil {
+		return err
+	}
+	state.Digest = types.StringValue(digest)
+	return state.describe(ctx, c, diags)
+}
+
+// Update copies again where the plan foresaw it, and moves the tag if nobody
+// else has since Terraform read it.
+func (r *imageResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var plan, config, state imageModel
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	resp.Diagnostics.Append(resp.Identity.Set(ctx, plan.name())...)
+	r.conn.api(&resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if plan.SizeBytes.IsUnknown() {
+		most, diags := plan.Timeouts.Update(ctx, copyTimeout)
+		resp.Diagnostics.Append(diags...)
+		ctx, cancel := context.WithTimeout(ctx, most)
+		defer cancel()
+		was, _ := oci.ParseDigest(state.Digest.ValueString()) // what Read wrote
+		r.copy(ctx, &plan, config, was, &resp.Diagnostics)
+		if resp.Diagnostics.HasError() {
+			return
+		}
+		keep(ctx, resp.Private, copiedKey, plan.Digest.ValueString(), &resp.Diagnostics)
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+}
+
+// copy copies the image, points the tag at it, and fills in the outputs. was is
+// where the tag points now; zero for nowhere.
+func (r *imageResource) copy(ctx context.Context, plan *imageModel, config imageModel, was oci.Digest, diags *diag.Diagnostics) {
+	c, digest := r.openSource(ctx, *plan, config, diags)
+	if diags.HasError() {
+		return
+	}
+	action := fmt.Sprintf("copy %s to %q", plan.Source.ValueString(), plan.name())
+	if err := r.conn.images.copy(ctx, c, plan.Repository.ValueString(), int(plan.Parallel.ValueInt64())); err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w; what was copied stays for the next apply, and timeouts allows for more time", err)
+		}
+		r.conn.addAPIError(diags, action, needPush, err)
+		return
+	}
+	if err := r.tag(ctx, plan.name(), digest, was); err != nil {
+		if oci.ErrorCode(err) == oci.CodePreconditionFailed && was.IsZero() {
+			addExists(diags, "tag", "registry_image", plan.name().String())
+			return
+		}
+		r.conn.addAPIError(diags, action, needPush, err)
+		return
+	}
+	plan.Digest, plan.SourceDigest = types.StringValue(digest.String()), types.StringValue(c.source)
+	if err := plan.describe(ctx, c, diags); err != nil {
+		r.conn.addAPIError(diags, action, needPush, err)
+	}
+}
+
+// tag points the tag at the digest. A server that fails may have done it all
+// the same.
+func (r *imageResource) tag(ctx context.Context, n tagName, d, was oci.Digest) error {
+	api, repository, tag := r.conn.client, n.Repository.ValueString(), n.Tag.ValueString()
+	var err error
+	if was.IsZero() {
+		_, err = api.CreateTag(ctx, repository, tag, d)
+	} else {
+		_, err = api.PutTag(ctx, repository, tag, d, was)
+	}
+	if err != nil {
+		if now, again := api.GetTag(ctx, repository, tag); again == nil && now.Digest == d {
+			return nil
+		}
+	}
+	return err
+}
+
+// openSource opens what is to be copied, cut down to the platforms, and returns
+// its digest.
+func (r *imageResource) openSource(ctx context.Context, plan, config imageModel, diags *diag.Diagnostics) (content, oci.Digest) {
+	source, from, known := r.source(ctx, config, diags)
+	if !known && !diags.HasError() {
+		diags.AddError("The source is not known", "A value that says where the image comes from is still unknown. This is a bug of the provider; please report it.")
+	}
+	if diags.HasError() {
+		return content{}, oci.Digest{}
+	}
+	v := values{ctx: ctx, diags: diags}
+	var wanted []platform
+	for _, text := range v.set(plan.Platforms) {
+		if p, err := parsePlatform(text); err == nil {
+			wanted = append(wanted, p)
+		}
+	}
+	var digest oci.Digest
+	c, err := source.open(ctx, from, "")
+	if err == nil {
+		c, err = c.only(wanted)
+	}
+	if err == nil {
+		digest, err = c.digest()
+	}
+	if err != nil {
+		detail := fmt.Sprintf("%s: %s", source.text, phrase(err))
+		if advice := sourceAdvice(err); advice != "" {
+			detail += "\n\n" + advice
+		}
+		diags.AddAttributeError(path.Root("source"), "Could not read the source of the image", detail)
+	}
+	return c, digest
+}
+
+func (c content) digest() (oci.Digest, error) {
+	hash, err := c.pushed().Digest()
+	if err != nil {
+		return oci.Digest{}, err
+	}
+	return oci.ParseDigest(hash.String())
+}
+
+// describe fills in what the manifests say.
+func (m *imageModel) describe(ctx context.Context, c content, diags *diag.Diagnostics) error {
+	facts, err := c.facts()
+	if err != nil {
+		return err
+	}
+	v := values{ctx: ctx, diags: diags}
+	m.SizeBytes, m.PlatformsCopied = types.Int64Value(facts.size), v.setOf(facts.platforms, false)
+	return nil
+}
+
+// Delete does what on_destroy says; what is gone already is fine.
+func (r *imageResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state imageModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() || state.OnDestroy.ValueString() == destroyKeep {
+		return
+	}
+	api := r.conn.api(&resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	var err error
+	if copied := recall(ctx, req.Private, copiedKey, &resp.Diagnostics); state.OnDestroy.ValueString() == destroyManifest && copied != "" {
+		err = remote.Delete(r.conn.images.by(state.Repository.ValueString(), copied), r.conn.images.with(ctx)...)
+	}
+	if err == nil || missing(err) {
+		err = api.DeleteTag(ctx, state.Repository.ValueString(), state.Tag.ValueString())
+	}
+	if err != nil && !client.IsNotFound(err) {
+		r.conn.addAPIError(&resp.Diagnostics, fmt.Sprintf("delete the image %q", state.name()), needPush, err)
+	}
+}
+
+func (r *imageResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	importTag(ctx, req, resp)
+}
+
+// at is the same source, spoken to as the registry says.
+func (s imageSource) at(registry name.Registry) imageSource {
+	repository := registry.Repo(s.ref.Context().RepositoryStr())
+	if d, ok := s.ref.(name.Digest); ok {
+		s.ref = repository.Digest(d.DigestStr())
+	} else {
+		s.ref = repository.Tag(s.ref.Identifier())
+	}
+	return s
+}
