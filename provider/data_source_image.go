@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
@@ -152,11 +151,7 @@ func (m *imageDataModel) read(ctx context.Context, conn *connection) error {
 		}
 		m.Digest = types.StringValue(tag.Digest.String())
 	}
-	got, err := remote.Get(conn.images.by(repository, m.Digest.ValueString()), conn.images.with(ctx)...)
-	if err != nil {
-		return err
-	}
-	c, err := contentOf(got)
+	c, err := conn.images.content(ctx, repository, m.Digest.ValueString())
 	if err != nil {
 		return err
 	}
@@ -164,7 +159,7 @@ func (m *imageDataModel) read(ctx context.Context, conn *connection) error {
 	if err != nil {
 		return err
 	}
-	m.MediaType = types.StringValue(string(got.MediaType))
+	m.MediaType = types.StringValue(c.mediaType)
 	m.Platforms, m.SizeBytes = append([]string{}, facts.platforms...), types.Int64Value(facts.size)
 	image, err := c.imageFor(m.Platform.ValueString())
 	if err != nil {

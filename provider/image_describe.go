@@ -74,7 +74,7 @@ func measureIndex(index v1.ImageIndex, sizes map[v1.Hash]int64, depth int) ([]st
 				platforms = append(platforms, more...)
 			}
 		}
-		if err != nil {
+		if err != nil && !missing(err) { // a registry may keep an index without all of its images
 			return nil, err
 		}
 	}

@@ -54,8 +54,18 @@ func (r *imageResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 		plan.keep(state)
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+	plan.warn(&resp.Diagnostics)
 	if create {
 		r.look(ctx, config, &resp.Diagnostics) // so that the plan says what an apply would run into
+	}
+}
+
+// warn points at what lets others read the password and change the image.
+func (m *imageModel) warn(diags *diag.Diagnostics) {
+	s, err := parseImageSource(m.Source.ValueString(), true)
+	if err == nil && s.ref != nil && m.SourceInsecure.ValueBool() && !loopback(strings.Split(s.ref.Context().RegistryStr(), ":")[0]) {
+		diags.AddAttributeWarning(path.Root("source_insecure"), "The source of the image is not verified",
+			"With source_insecure = true anyone between here and the source can read source_auth and change the image. Set source_ca_certificate instead, or name the image by its digest.")
 	}
 }
 
@@ -145,7 +155,10 @@ func (r *imageResource) source(ctx context.Context, config imageModel, diags *di
 		return source, nil, true
 	}
 	registry := source.ref.Context().Registry
-	if own := r.conn.images; own != nil && own.registry.Name() == registry.Name() && config.SourceAuth.IsNull() {
+	if own := r.conn.images; own != nil && own.registry.Name() == registry.Name() {
+		if settings.username != "" {
+			own = own.as(settings.username, settings.password)
+		}
 		return source.at(own.registry), own, true
 	}
 	from, err := newSourceAccess(registry, settings, r.conn.userAgent, r.conn.maxRetries)

@@ -89,7 +89,8 @@ type content struct {
 	// source names the content at its source: the digest of the manifest there, or
 	// of the configuration (the image's id) for what docker save wrote, which has
 	// no manifest.
-	source string
+	source    string
+	mediaType string // where it was read from a registry
 }
 
 // pushed is the content as it is pushed.
@@ -151,7 +152,7 @@ func (s imageSource) open(ctx context.Context, from *ociAccess, digest string) (
 }
 
 func contentOf(got *remote.Descriptor) (c content, err error) {
-	c.source = got.Digest.String()
+	c.source, c.mediaType = got.Digest.String(), string(got.MediaType)
 	switch {
 	case got.MediaType.IsIndex():
 		c.index, err = got.ImageIndex()

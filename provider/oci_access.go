@@ -131,6 +131,22 @@ func (a *ociAccess) by(repository, digest string) name.Digest {
 	return a.registry.Repo(repository).Digest(digest)
 }
 
+// content returns what a repository has under a digest.
+func (a *ociAccess) content(ctx context.Context, repository, digest string) (content, error) {
+	got, err := remote.Get(a.by(repository, digest), a.with(ctx)...)
+	if err != nil {
+		return content{}, err
+	}
+	return contentOf(got)
+}
+
+// as returns the same access with another login.
+func (a *ociAccess) as(username, password string) *ociAccess {
+	other := *a
+	other.login = &authn.Basic{Username: username, Password: password}
+	return &other
+}
+
 // missing reports whether a registry said that what was asked for is not there.
 func missing(err error) bool {
 	var answer *transport.Error

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
@@ -126,30 +127,29 @@ func (r *imageResource) Read(ctx context.Context, req resource.ReadRequest, resp
 	case client.IsNotFound(err):
 		resp.State.RemoveResource(ctx)
 		return
-	case err == nil && state.Digest.ValueString() != now.Digest.String():
-		err = r.observe(ctx, &state, now.Digest.String(), &resp.Diagnostics)
-	}
-	if err != nil {
+	case err != nil:
 		r.conn.addAPIError(&resp.Diagnostics, fmt.Sprintf("read the image %q", state.name()), needPush, err)
 		return
+	case state.Digest.ValueString() != now.Digest.String():
+		r.observe(ctx, &state, now.Digest.String(), &resp.Diagnostics)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 
 // observe writes down what lies under the digest, which is not what was copied.
-func (r *imageResource) observe(ctx context.Context, state *imageModel, digest string, diags *diag.Diagnostics) error {
+// It may be anything; what cannot be told of it is left out.
+func (r *imageResource) observe(ctx context.Context, state *imageModel, digest string, diags *diag.Diagnostics) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	got, err := remote.Get(r.conn.images.by(state.Repository.ValueString(), digest), r.conn.images.with(ctx)...)
-	if err != nil {
-		return err
-	}
-	c, err := contentOf(got)
-	if err != nil {
-		return err
-	}
 	state.Digest = types.StringValue(digest)
-	return state.describe(ctx, c, diags)
+	state.SizeBytes, state.PlatformsCopied = types.Int64Null(), types.SetNull(types.StringType)
+	c, err := r.conn.images.content(ctx, state.Repository.ValueString(), digest)
+	if err == nil {
+		err = state.describe(ctx, c, diags)
+	}
+	if err != nil {
+		tflog.Warn(ctx, "an image cannot be described", map[string]any{"image": state.name().String(), "digest": digest, "error": err.Error()})
+	}
 }
 
 // Update copies again where the plan foresaw it, and moves the tag if nobody

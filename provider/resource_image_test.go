@@ -270,6 +270,10 @@ func TestImageDrift(t *testing.T) {
 			Check: resource.TestCheckResourceAttr(imageApp, "digest", other),
 		},
 		resource.TestStep{Config: config, ConfigPlanChecks: expectAction(imageApp, update), ConfigStateChecks: fine},
+		resource.TestStep{ // also to an index without images
+			PreConfig: func() { s.pushIndex(t, "mirror/app", "empty", "v1") },
+			Config:    config, ConfigPlanChecks: expectAction(imageApp, update), ConfigStateChecks: fine,
+		},
 		resource.TestStep{PreConfig: s.untag(t, "mirror/app:v1"), Config: config, ConfigPlanChecks: expectAction(imageApp, create), ConfigStateChecks: fine},
 		resource.TestStep{PreConfig: s.fail(s.on(http.MethodDelete, first(s.untag(t, "mirror/app:v1")))), Config: config, Destroy: true},
 	)
@@ -331,10 +335,17 @@ func TestImageFaults(t *testing.T) {
 	made := func(config string, action plancheck.ResourceActionType, digest string, faults ...fault) resource.TestStep {
 		return resource.TestStep{PreConfig: s.fail(faults...), Config: config, ConfigPlanChecks: expectAction(imageApp, action), ConfigStateChecks: []statecheck.StateCheck{s.whole("mirror/app:v1", digest)}}
 	}
+	hang := func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+		select {
+		case <-r.Context().Done():
+		case <-t.Context().Done():
+		}
+	}
 	broken := times(40, s.on(http.MethodPatch, status(500)))
 	unitTest(t, testProvider(),
 		wrong("Could not copy", config, broken...),
 		wrong("Could not copy", config, times(20, s.on(http.MethodPost, status(403)))...),
+		wrong("timeouts allows for more time", s.config("%s", app(from.host()+"/team/app:1", sourceLogin, `timeouts = { create = "3s" }`)), times(40, s.on(http.MethodPatch, hang))...),
 		made(config, create, one, s.on(http.MethodPatch, status(503)), s.on(http.MethodPatch, cut), s.on(http.MethodPut, status(503)), s.on(http.MethodPut, lose)),
 		wrong(`Could not read the image "mirror/app:v1"`, config, times(3, s.on(http.MethodGet, status(500)))...),
 		wrong("Could not copy", changed, broken...),
@@ -403,6 +414,58 @@ func TestImageSourceCredentials(t *testing.T) {
 		if seen != "" {
 			t.Error("another host was shown credentials")
 		}
+	}
+}
+
+// The tag at the source moves once more between plan and apply: what is there
+// then is copied, and Terraform does not complain about the plan.
+func TestImageSourceMovesDuringApply(t *testing.T) {
+	s, from := startServer(t), startServer(t)
+	images := []v1.Image{randomImage(t, "linux/amd64"), randomImage(t, "linux/amd64"), randomImage(t, "linux/amd64")}
+	from.push(t, images[0], "team/app:1")
+	last := digestOf(t, images[2])
+	config := s.config("%s", app(from.host()+"/team/app:1", sourceLogin))
+	var looks int
+	count := func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+		if r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/manifests/") {
+			if looks++; looks == 2 { // that of the apply
+				from.push(t, images[2], "team/app:1")
+			}
+		}
+		server.ServeHTTP(w, r)
+	}
+	unitTest(t, testProvider(),
+		resource.TestStep{Config: config},
+		resource.TestStep{
+			PreConfig: func() {
+				from.push(t, images[1], "team/app:1")
+				from.fail(times(100, count)...)()
+			},
+			Config: config, ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
+				plancheck.ExpectResourceAction(imageApp, update), plancheck.ExpectUnknownValue(imageApp, tfjsonpath.New("source_digest")),
+			}},
+			ConfigStateChecks: []statecheck.StateCheck{s.whole("mirror/app:v1", last), digestIs(last)},
+		},
+	)
+	if looks < 2 {
+		t.Errorf("the source was looked at %d times", looks)
+	}
+}
+
+// A server below a path of its host.
+func TestImageBelowPath(t *testing.T) {
+	s, from := newServerWith(t, `{addr: "127.0.0.1:0", prefix: /registry/}`), startServer(t)
+	s.start(t, "/registry")
+	one := from.push(t, randomIndex(t, "linux/amd64", "linux/arm64"), "team/app:1")
+	unitTest(t, testProvider(),
+		resource.TestStep{
+			Config: s.config("%s", app(from.host()+"/team/app:1", sourceLogin, `on_destroy = "delete_manifest"`)+
+				"data \"registry_image\" \"this\" {\n repository = registry_image.app.repository\n digest = registry_image.app.digest\n}\n"),
+			ConfigStateChecks: []statecheck.StateCheck{s.points("mirror/app:v1", one), is(imageThis, "platforms", listOf("linux/amd64", "linux/arm64"))},
+		},
+	)
+	if err := s.pointsAt("mirror/app:v1", ""); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -261,3 +261,22 @@ func TestServerCertificateValidation(t *testing.T) {
 	unitTest(t, testProvider(), steps...)
 	s.isEmpty(t)
 }
+
+// A server that cannot keep keys says what to do, and one that speaks plain HTTP
+// keeps the certificate, but does not show it.
+func TestServerCertificateOtherServers(t *testing.T) {
+	for http, step := range map[string]resource.TestStep{
+		`{addr: "127.0.0.1:0"}`: {ExpectError: says("set http.secret")},
+		`{addr: "127.0.0.1:0", secret: the-secret-of-the-test-server}`: {
+			ConfigStateChecks: []statecheck.StateCheck{is(certificateMain, "served", knownvalue.Bool(false))}, ConfigPlanChecks: expectAction(certificateMain, create),
+		},
+	} {
+		t.Run(http, func(t *testing.T) {
+			s := newServerWith(t, http)
+			s.start(t, "")
+			step.Config = s.config("%s", installs("server", keyOf("server")))
+			unitTest(t, testProvider(), step)
+			s.isEmpty(t)
+		})
+	}
+}

@@ -54,21 +54,33 @@ type request struct {
 func startServer(t *testing.T) *testServer {
 	t.Helper()
 	s := newServer(t)
+	s.start(t, "")
+	return s
+}
+
+// start lets the server listen; its endpoint has a path.
+func (s *testServer) start(t *testing.T, path string) {
+	t.Helper()
 	listener := httptest.NewServer(s)
 	t.Cleanup(listener.Close)
-	s.at(t, listener.URL)
-	return s
+	s.at(t, listener.URL+path)
 }
 
 // newServer is a server that does not listen yet.
 func newServer(t *testing.T) *testServer {
 	t.Helper()
+	return newServerWith(t, `{addr: "127.0.0.1:0", secret: the-secret-of-the-test-server, tls: {managed: true}}`)
+}
+
+// newServerWith is newServer with another section http.
+func newServerWith(t *testing.T, http string) *testServer {
+	t.Helper()
 	config, _, err := server.LoadConfig(fmt.Appendf(nil, `
 version: 0.1
 storage: {filesystem: {rootdirectory: %q}}
 admin: {username: admin, password: %s}
-http: {addr: "127.0.0.1:0", secret: the-secret-of-the-test-server, tls: {managed: true}}
-`, t.TempDir(), adminPassword), nil)
+http: %s
+`, t.TempDir(), adminPassword, http), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

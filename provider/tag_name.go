@@ -55,14 +55,15 @@ func tagIdentity() identityschema.Schema {
 // importTag takes repository and tag from the id or the identity and leaves the
 // rest to Read.
 func importTag(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	var name tagName
-	if req.ID == "" {
-		resp.Diagnostics.Append(req.Identity.Get(ctx, &name)...)
-	} else {
-		var err error
-		if name, err = parseTagName(req.ID); err != nil {
-			resp.Diagnostics.AddError("Invalid import id", sentence(err))
-		}
+	id := req.ID
+	if id == "" {
+		var given tagName
+		resp.Diagnostics.Append(req.Identity.Get(ctx, &given)...)
+		id = given.String()
+	}
+	name, err := parseTagName(id)
+	if err != nil {
+		resp.Diagnostics.AddError("Invalid import id", sentence(err))
 	}
 	if resp.Diagnostics.HasError() {
 		return
