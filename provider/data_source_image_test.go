@@ -66,7 +66,7 @@ func TestImageDataSource(t *testing.T) {
 	}
 	single := []statecheck.StateCheck{
 		is(imageThis, "digest", knownvalue.StringExact(one)), is(imageThis, "image_digest", knownvalue.StringExact(one)),
-		is(imageThis, "media_type", knownvalue.StringExact(string(mediaType))), is(imageThis, "platforms", listOf("linux/arm/v7")),
+		is(imageThis, "media_type", knownvalue.StringExact(string(mediaType))), is(imageThis, "platforms", stringList("linux/arm/v7")),
 		is(imageThis, "size_bytes", knownvalue.Int64Exact(facts.size)), is(imageThis, "layers", knownvalue.ListExact(layers)),
 		is(imageThis, "labels", knownvalue.MapExact(map[string]knownvalue.Check{"org.opencontainers.image.title": knownvalue.StringExact("of linux/arm/v7")})),
 		is(imageThis, "referrers", knownvalue.ListExact([]knownvalue.Check{knownvalue.ObjectExact(map[string]knownvalue.Check{
@@ -76,7 +76,7 @@ func TestImageDataSource(t *testing.T) {
 	}
 	indexOf := func(arguments, on string) resource.TestStep {
 		return resource.TestStep{Config: config(arguments), ConfigStateChecks: []statecheck.StateCheck{
-			is(imageThis, "digest", knownvalue.StringExact(two)), is(imageThis, "platforms", listOf("linux/amd64", "linux/arm64")),
+			is(imageThis, "digest", knownvalue.StringExact(two)), is(imageThis, "platforms", stringList("linux/amd64", "linux/arm64")),
 			is(imageThis, "labels", knownvalue.MapExact(map[string]knownvalue.Check{"org.opencontainers.image.title": knownvalue.StringExact("of " + on)})),
 			is(imageThis, "layers", knownvalue.ListSizeExact(2)), is(imageThis, "referrers", knownvalue.ListSizeExact(0)),
 		}}

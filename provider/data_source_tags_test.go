@@ -54,7 +54,7 @@ func FuzzTagGlob(f *testing.F) {
 
 const tagsThis = "data.registry_tags.this"
 
-func listOf(want ...string) knownvalue.Check {
+func stringList(want ...string) knownvalue.Check {
 	checks := []knownvalue.Check{}
 	for _, text := range want {
 		checks = append(checks, knownvalue.StringExact(text))
@@ -71,7 +71,7 @@ func TestTagsDataSource(t *testing.T) {
 	}
 	step := func(repository, arguments string, latest knownvalue.Check, versions, tags []string) resource.TestStep {
 		return resource.TestStep{Config: config(repository, arguments), ConfigStateChecks: []statecheck.StateCheck{
-			is(tagsThis, "tags", listOf(tags...)), is(tagsThis, "versions", listOf(versions...)), is(tagsThis, "latest", latest),
+			is(tagsThis, "tags", stringList(tags...)), is(tagsThis, "versions", stringList(versions...)), is(tagsThis, "latest", latest),
 		}}
 	}
 	text := knownvalue.StringExact
@@ -115,7 +115,7 @@ func TestTagsDataSourcePages(t *testing.T) {
 	unitTest(t, testProvider(), resource.TestStep{
 		Config: s.config(`data "registry_tags" "this" { repository = "team/app" }`),
 		ConfigStateChecks: []statecheck.StateCheck{
-			is(tagsThis, "tags", listOf(all...)), is(tagsThis, "versions", listOf(made...)), is(tagsThis, "latest", knownvalue.StringExact("0.1099.0")),
+			is(tagsThis, "tags", stringList(all...)), is(tagsThis, "versions", stringList(made...)), is(tagsThis, "latest", knownvalue.StringExact("0.1099.0")),
 		},
 	})
 }

@@ -461,7 +461,7 @@ func TestImageBelowPath(t *testing.T) {
 		resource.TestStep{
 			Config: s.config("%s", app(from.host()+"/team/app:1", sourceLogin, `on_destroy = "delete_manifest"`)+
 				"data \"registry_image\" \"this\" {\n repository = registry_image.app.repository\n digest = registry_image.app.digest\n}\n"),
-			ConfigStateChecks: []statecheck.StateCheck{s.points("mirror/app:v1", one), is(imageThis, "platforms", listOf("linux/amd64", "linux/arm64"))},
+			ConfigStateChecks: []statecheck.StateCheck{s.points("mirror/app:v1", one), is(imageThis, "platforms", stringList("linux/amd64", "linux/arm64"))},
 		},
 	)
 	if err := s.pointsAt("mirror/app:v1", ""); err != nil {

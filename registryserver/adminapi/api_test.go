@@ -325,6 +325,19 @@ func TestClient(t *testing.T) {
 	if tag.Digest.IsZero() || tag.MediaType != indexType || tag.Size == 0 {
 		t.Errorf("%+v", tag)
 	}
+	another := oci.MustDigest(w.pushAnother("another", "team/app", "v3"))
+	if moved, err := c.PutTag(ctx, "team/app", "v1", another, tag.Digest); err != nil || moved.Digest != another {
+		t.Errorf("%+v, %v", moved, err)
+	}
+	if _, err := c.PutTag(ctx, "team/app", "v1", tag.Digest, tag.Digest); !client.IsConflict(err) {
+		t.Errorf("a tag that has moved: %v", err)
+	}
+	if _, err := c.CreateTag(ctx, "team/app", "v1", tag.Digest); !client.IsConflict(err) {
+		t.Errorf("a tag that is there: %v", err)
+	}
+	if _, err := c.PutTag(ctx, "team/app", "v1", oci.FromBytes(nil), oci.Digest{}); !client.IsNotFound(err) {
+		t.Errorf("a manifest that is not there: %v", err)
+	}
 	must(c.DeleteTag(ctx, "team/app", "v1"))
 	if _, err := c.GetTag(ctx, "team/app", "v1"); !client.IsNotFound(err) {
 		t.Errorf("a tag that is gone: %v", err)
