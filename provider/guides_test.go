@@ -11,9 +11,9 @@ import (
 )
 
 var (
-	terraformFence = regexp.MustCompile("(?ms)^```terraform\n(.*?)^```$")
-	variableBlock  = regexp.MustCompile(`(?ms)^variable "(\w+)" \{\n(.*?)^\}`)
-	markdownLink   = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	guideBlock    = regexp.MustCompile("(?ms)^```(terraform|hcl)\n(.*?)^```$")
+	variableBlock = regexp.MustCompile(`(?ms)^variable "(\w+)" \{\n(.*?)^\}`)
+	markdownLink  = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 )
 
 // hashFile is the htpasswd file that the guide on migration reads.
@@ -37,20 +37,23 @@ func guides(t *testing.T) map[string]string {
 	return texts
 }
 
-// guideConfiguration is what the terraform blocks of a guide are together.
-func guideConfiguration(guide string) string {
-	var text strings.Builder
-	for _, match := range terraformFence.FindAllStringSubmatch(guide, -1) {
-		text.WriteString(match[1])
-		text.WriteString("\n")
+// guideConfiguration is what the blocks of a guide in that language are
+// together.
+func guideConfiguration(guide, language string) string {
+	var blocks []string
+	for _, match := range guideBlock.FindAllStringSubmatch(guide, -1) {
+		if match[1] == language {
+			blocks = append(blocks, match[2])
+		}
 	}
-	return text.String()
+	return strings.Join(blocks, "\n")
 }
 
 // The terraform blocks of a guide are one configuration: it can be applied as
-// it stands, a second plan is empty, and it can be destroyed. This is done as
-// users do it, with the provider's own program: the test library refuses
-// for_each.
+// it stands, a second plan is empty, and it can be destroyed. Its hcl blocks,
+// which need AWS or a server with TLS, are validated together with it. This is
+// done as users do it, with the provider's own program: the test library
+// refuses for_each.
 func TestGuides(t *testing.T) {
 	binaries := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(binaries, "terraform-provider-registry"), "..")
@@ -58,14 +61,25 @@ func TestGuides(t *testing.T) {
 		t.Fatalf("build the provider: %v\n%s", err, out)
 	}
 	for name, guide := range guides(t) {
-		text := guideConfiguration(guide)
+		text, more := guideConfiguration(guide, "terraform"), guideConfiguration(guide, "hcl")
 		if text == "" {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := startServer(t)
-			run := guideTerraform(t, s, binaries, text)
+			directory, run := guideTerraform(t, s, binaries, text)
+			if more != "" {
+				file := filepath.Join(directory, "more.tf")
+				if err := os.WriteFile(file, []byte(more), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				run("fmt", "-check", "-diff", "more.tf")
+				run("validate")
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
+				}
+			}
 			run("fmt", "-check", "-diff", "main.tf")
 			run("apply", "-input=false", "-auto-approve")
 			run("plan", "-input=false", "-detailed-exitcode") // 2: there would be changes
@@ -76,12 +90,12 @@ func TestGuides(t *testing.T) {
 }
 
 // guideTerraform writes a guide's configuration, with what it needs besides,
-// and returns what runs terraform on it.
-func guideTerraform(t *testing.T, s *testServer, binaries, text string) func(args ...string) {
+// into a directory, and returns what runs terraform there.
+func guideTerraform(t *testing.T, s *testServer, binaries, text string) (directory string, run func(args ...string)) {
 	t.Helper()
-	directory := t.TempDir()
+	directory = t.TempDir()
 	files := map[string]string{
-		"main.tf":        strings.TrimSuffix(text, "\n"),
+		"main.tf":        text,
 		"htpasswd":       hashFile,
 		"terraform.tfrc": fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"registrykit/registry\" = %q\n  }\n}\n", binaries),
 	}
@@ -100,7 +114,7 @@ func guideTerraform(t *testing.T, s *testServer, binaries, text string) func(arg
 			environ = append(environ, "TF_VAR_"+match[1]+"=a-password-for-"+match[1])
 		}
 	}
-	return func(args ...string) {
+	return directory, func(args ...string) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), os.Getenv("TF_ACC_TERRAFORM_PATH"), append(args, "-no-color")...)
 		cmd.Dir, cmd.Env = directory, environ
