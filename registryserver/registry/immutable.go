@@ -36,6 +36,11 @@ func (im immutable) pattern(tag oci.Tag) (oci.TagPattern, bool) {
 	return im.patterns[i], true
 }
 
+// anyOf reports whether one of the tags is immutable.
+func (im immutable) anyOf(tags []oci.Tag) bool {
+	return slices.ContainsFunc(tags, func(tag oci.Tag) bool { _, ok := im.pattern(tag); return ok })
+}
+
 // mayPut returns whether the tag, which now is was, may point at d: it may if it
 // does so already, or at nothing.
 func (im immutable) mayPut(tag oci.Tag, d oci.Digest, was storage.Record) error {

@@ -173,6 +173,11 @@ func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
 			return Pushed{}, err
 		}
 	}
+	if rules.anyOf(p.Tags) {
+		if err := r.settle(ctx, p.Repository, d, m, p.Body); err != nil {
+			return Pushed{}, err
+		}
+	}
 	pushed := Pushed{Digest: d}
 	if m.Subject != nil {
 		pushed.Subject = m.Subject.Digest
@@ -268,7 +273,19 @@ func (r *Registry) DeleteManifest(ctx context.Context, repo oci.Repository, d oc
 	if err := r.expectDeletion(ctx, repo, names); err != nil {
 		return err
 	}
-	return r.deleting(ctx, func() error { return r.deleteManifest(ctx, repo, names, content) })
+	var refused error
+	err = r.deleting(ctx, func() error {
+		if err := r.deleteManifest(ctx, repo, names, content); err != nil {
+			return err
+		}
+		var err error
+		refused, err = r.undelete(ctx, repo, names, content)
+		return err
+	})
+	if err == nil {
+		err = refused
+	}
+	return err
 }
 
 func (r *Registry) deleteManifest(ctx context.Context, repo oci.Repository, names []oci.Digest, content []byte) error {
