@@ -18,7 +18,7 @@ func TestRepositoryDataSource(t *testing.T) {
 	unitTest(t, testProvider(),
 		resource.TestStep{Config: config("team/app"), ExpectError: says(`The registry has no repository "team/app"`)},
 		resource.TestStep{
-			Config: s.config("%s", app(`description = "d"`, `anonymous_pull = true`, `immutable_tag_patterns = ["v*"]`)) +
+			Config: s.config("%s", appRepository(`description = "d"`, `anonymous_pull = true`, `immutable_tag_patterns = ["v*"]`)) +
 				`data "registry_repository" "this" { name = registry_repository.app.name }`,
 			ConfigStateChecks: []statecheck.StateCheck{
 				is(it, "name", knownvalue.StringExact("team/app")),

@@ -22,7 +22,7 @@ import (
 const repositoryApp = "registry_repository.app"
 
 // app is the repository team/app with these arguments.
-func app(arguments ...string) string {
+func appRepository(arguments ...string) string {
 	return fmt.Sprintf("resource \"registry_repository\" \"app\" {\n name = \"team/app\"\n %s\n}\n", strings.Join(arguments, "\n "))
 }
 
@@ -68,14 +68,14 @@ func TestRepositoryUpdate(t *testing.T) {
 	s := startServer(t)
 	step := func(action plancheck.ResourceActionType, want client.RepositorySpec, arguments ...string) resource.TestStep {
 		want.Name = "team/app"
-		return resource.TestStep{Config: s.config("%s", app(arguments...)), ConfigPlanChecks: expectAction(repositoryApp, action), ConfigStateChecks: []statecheck.StateCheck{s.repository(want)}}
+		return resource.TestStep{Config: s.config("%s", appRepository(arguments...)), ConfigPlanChecks: expectAction(repositoryApp, action), ConfigStateChecks: []statecheck.StateCheck{s.repository(want)}}
 	}
 	minimal := step(create, client.RepositorySpec{})
 	minimal.ConfigStateChecks = append(minimal.ConfigStateChecks,
 		is(repositoryApp, "description", knownvalue.StringExact("")), is(repositoryApp, "anonymous_pull", knownvalue.Bool(false)),
 		is(repositoryApp, "immutable_tag_patterns", knownvalue.SetExact([]knownvalue.Check{})), is(repositoryApp, "force_delete", knownvalue.Bool(false)))
 	renamed := resource.TestStep{
-		Config: s.config("%s", strings.Replace(app(), "team/app", "crew/app", 1)), ConfigPlanChecks: expectAction(repositoryApp, replace),
+		Config: s.config("%s", strings.Replace(appRepository(), "team/app", "crew/app", 1)), ConfigPlanChecks: expectAction(repositoryApp, replace),
 		ConfigStateChecks: []statecheck.StateCheck{s.repository(client.RepositorySpec{Name: "crew/app"})},
 	}
 	unitTest(t, testProvider(),
@@ -110,7 +110,7 @@ func (s *testServer) changeRepository(t *testing.T, change func(*client.Reposito
 
 func TestRepositoryDrift(t *testing.T) {
 	s := startServer(t)
-	config := s.config("%s", app(`description = "d"`, `immutable_tag_patterns = ["v*"]`, `force_delete = true`))
+	config := s.config("%s", appRepository(`description = "d"`, `immutable_tag_patterns = ["v*"]`, `force_delete = true`))
 	want := client.RepositorySpec{Name: "team/app", Description: "d", ImmutableTagPatterns: []string{"v*"}}
 	step := func(change func(*client.RepositorySpec)) resource.TestStep {
 		return resource.TestStep{
@@ -129,7 +129,7 @@ func TestRepositoryDrift(t *testing.T) {
 
 func TestRepositoryDisappears(t *testing.T) {
 	s := startServer(t)
-	config := s.config("%s", app(`force_delete = true`))
+	config := s.config("%s", appRepository(`force_delete = true`))
 	remove := func() {
 		if err := s.admin.DeleteRepository(t.Context(), "team/app", true); err != nil {
 			t.Error(err)
@@ -144,7 +144,7 @@ func TestRepositoryDisappears(t *testing.T) {
 
 func TestRepositoryImport(t *testing.T) {
 	s := startServer(t)
-	managed := s.config("%s", app(`description = "d"`, `anonymous_pull = true`, `immutable_tag_patterns = ["v*"]`))
+	managed := s.config("%s", appRepository(`description = "d"`, `anonymous_pull = true`, `immutable_tag_patterns = ["v*"]`))
 	unitTest(t, testProvider(),
 		resource.TestStep{Config: managed},
 		resource.TestStep{ResourceName: repositoryApp, ImportState: true, ImportStateId: "team/app", ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "name"},
@@ -162,7 +162,7 @@ func TestRepositoryOfPush(t *testing.T) {
 			t.Fatalf("push: %d", got)
 		}
 	}
-	config := s.config("%s", app(`immutable_tag_patterns = ["v*"]`, `force_delete = true`))
+	config := s.config("%s", appRepository(`immutable_tag_patterns = ["v*"]`, `force_delete = true`))
 	unitTest(t, testProvider(),
 		resource.TestStep{PreConfig: pushed, Config: config, ExpectError: says("terraform import registry_repository.NAME team/app")},
 		resource.TestStep{
@@ -185,7 +185,7 @@ func TestRepositoryForceDelete(t *testing.T) {
 	s := startServer(t)
 	const immutable, force = `immutable_tag_patterns = ["v*"]`, `force_delete = true`
 	unitTest(t, testProvider(),
-		resource.TestStep{Config: s.config("%s", app(immutable))},
+		resource.TestStep{Config: s.config("%s", appRepository(immutable))},
 		resource.TestStep{
 			PreConfig: func() {
 				for _, tag := range []string{"v1", "latest"} {
@@ -197,7 +197,7 @@ func TestRepositoryForceDelete(t *testing.T) {
 			Config: s.config("# nothing"), ExpectError: says("it has 2 tags and 1 manifest; "),
 		},
 		resource.TestStep{Config: s.config("# nothing"), ExpectError: says("set force_delete = true and apply that first: what counts is the value in the state")},
-		resource.TestStep{Config: s.config("%s", app(immutable, force)), ConfigPlanChecks: expectAction(repositoryApp, update)},
+		resource.TestStep{Config: s.config("%s", appRepository(immutable, force)), ConfigPlanChecks: expectAction(repositoryApp, update)},
 		resource.TestStep{Config: s.config("# nothing")},
 	)
 	s.isEmpty(t)
@@ -205,7 +205,7 @@ func TestRepositoryForceDelete(t *testing.T) {
 
 func TestRepositoryFaults(t *testing.T) {
 	s := startServer(t)
-	config, changed := s.config("%s", app()), s.config("%s", app(`description = "d"`))
+	config, changed := s.config("%s", appRepository()), s.config("%s", appRepository(`description = "d"`))
 	wrong := func(method, config, complaint string) resource.TestStep {
 		return resource.TestStep{PreConfig: s.fail(s.on(method, status(500))), Config: config, ExpectError: says(complaint)}
 	}
@@ -249,13 +249,13 @@ func TestRepositoryTimeout(t *testing.T) {
 		}
 	}
 	unitTest(t, p,
-		resource.TestStep{PreConfig: s.fail(s.on(http.MethodPost, hang)), Config: s.config("%s", app()), ExpectError: says("no answer in time")},
+		resource.TestStep{PreConfig: s.fail(s.on(http.MethodPost, hang)), Config: s.config("%s", appRepository()), ExpectError: says("no answer in time")},
 		resource.TestStep{
 			PreConfig: func() {
 				s.fail()()
 				p.requestTimeout = time.Minute
 			},
-			Config: s.config("%s", app()), ConfigPlanChecks: expectAction(repositoryApp, create),
+			Config: s.config("%s", appRepository()), ConfigPlanChecks: expectAction(repositoryApp, create),
 		},
 	)
 	s.isEmpty(t)
@@ -268,7 +268,7 @@ func TestRepositoryIdentity(t *testing.T) {
 		TerraformVersionChecks:   []tfversion.TerraformVersionCheck{tfversion.SkipBelow(tfversion.Version1_12_0)},
 		ProtoV6ProviderFactories: factories(testProvider()),
 		Steps: []resource.TestStep{
-			{Config: s.config("%s", app()), ConfigStateChecks: []statecheck.StateCheck{statecheck.ExpectIdentity(repositoryApp, map[string]knownvalue.Check{"name": knownvalue.StringExact("team/app")})}},
+			{Config: s.config("%s", appRepository()), ConfigStateChecks: []statecheck.StateCheck{statecheck.ExpectIdentity(repositoryApp, map[string]knownvalue.Check{"name": knownvalue.StringExact("team/app")})}},
 			{ResourceName: repositoryApp, ImportState: true, ImportStateKind: resource.ImportBlockWithResourceIdentity},
 		},
 	})
@@ -278,18 +278,18 @@ func TestRepositoryValidation(t *testing.T) {
 	s := &testServer{url: "http://127.0.0.1:1"}
 	var steps []resource.TestStep
 	for config, complaint := range map[string]string{
-		strings.Replace(app(), "team/app", "Team/app", 1):                             `Invalid repository name "Team/app"`,
-		strings.Replace(app(), "team/app", "", 1):                                     `Invalid repository name ""`,
-		app(`description = "\u0000"`):                                                 "control character",
-		app(`description = "` + strings.Repeat("x", oci.MaxDescriptionBytes+1) + `"`): "at most 1024 are allowed",
-		app(`immutable_tag_patterns = [""]`):                                          "A tag pattern is empty",
-		app(`immutable_tag_patterns = ["v**"]`):                                       "one * stands for any run of characters",
-		app(`immutable_tag_patterns = ["v[0-9]"]`):                                    `Invalid tag pattern "v[0-9]"`,
-		app(`immutable_tag_patterns = [".v"]`):                                        "no tag begins with .",
-		app(`immutable_tag_patterns = [null]`):                                        "contains a null value",
-		app(`immutable_tag_patterns = [for n in range(21) : "v${n}"]`):                "at most 20 elements",
-		`data "registry_repository" "x" { name = "X" }`:                               `Invalid repository name "X"`,
-		`data "registry_repositories" "x" { glob = "X" }`:                             `Invalid repository glob "X"`,
+		strings.Replace(appRepository(), "team/app", "Team/app", 1):                             `Invalid repository name "Team/app"`,
+		strings.Replace(appRepository(), "team/app", "", 1):                                     `Invalid repository name ""`,
+		appRepository(`description = "\u0000"`):                                                 "control character",
+		appRepository(`description = "` + strings.Repeat("x", oci.MaxDescriptionBytes+1) + `"`): "at most 1024 are allowed",
+		appRepository(`immutable_tag_patterns = [""]`):                                          "A tag pattern is empty",
+		appRepository(`immutable_tag_patterns = ["v**"]`):                                       "one * stands for any run of characters",
+		appRepository(`immutable_tag_patterns = ["v[0-9]"]`):                                    `Invalid tag pattern "v[0-9]"`,
+		appRepository(`immutable_tag_patterns = [".v"]`):                                        "no tag begins with .",
+		appRepository(`immutable_tag_patterns = [null]`):                                        "contains a null value",
+		appRepository(`immutable_tag_patterns = [for n in range(21) : "v${n}"]`):                "at most 20 elements",
+		`data "registry_repository" "x" { name = "X" }`:                                         `Invalid repository name "X"`,
+		`data "registry_repositories" "x" { glob = "X" }`:                                       `Invalid repository glob "X"`,
 	} {
 		steps = append(steps, resource.TestStep{Config: s.config("%s", config), PlanOnly: true, ExpectError: says(complaint)})
 	}
