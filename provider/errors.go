@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"unicode"
@@ -32,12 +33,15 @@ func (c *connection) advice(need string, err error) string {
 		answer    *client.Error
 		authority x509.UnknownAuthorityError
 		hostname  x509.HostnameError
+		dial      *net.OpError
 	)
 	switch {
 	case errors.As(err, &authority):
 		return "The certificate of the server is not signed by an authority that this machine trusts. Set ca_certificate in the provider block to the certificate of the authority that signed it (or to the server's own, if it is self-signed)."
 	case errors.As(err, &hostname):
 		return "The certificate of the server is for another name. Use that name in endpoint, or give the server a certificate with this one."
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return "Nobody answers there. Start the server, or mend endpoint and network, and run Terraform again. If the server is gone for good, with all that it kept, let Terraform forget its objects: terraform state rm ADDRESS, for each that terraform state list shows."
 	case !errors.As(err, &answer):
 		return ""
 	case answer.Status == http.StatusUnauthorized && c.login == "":
