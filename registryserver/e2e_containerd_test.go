@@ -46,7 +46,7 @@ func containerd() client {
 		says: errorTexts{
 			plainHTTP: usualPlainHTTP, unknownCA: usualUnknownCA,
 			anonymousPush: "401 Unauthorized", anonymousPull: "401 Unauthorized", wrongPassword: "401 Unauthorized",
-			denied: "403 Forbidden", unknownTag: "not found",
+			denied: "403 Forbidden", unknownTag: "not found", immutable: "403 Forbidden",
 		},
 		cases: []clientCase{{"multi-arch index", func(t *testing.T, w *world) {
 			const ref = registryHost + "/team/multi:1"

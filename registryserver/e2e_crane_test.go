@@ -30,7 +30,7 @@ func crane() client {
 		says: errorTexts{
 			plainHTTP: usualPlainHTTP, unknownCA: usualUnknownCA,
 			anonymousPush: saysLogIn, anonymousPull: saysLogIn, wrongPassword: saysWrongPassword,
-			denied: saysDenied, unknownTag: saysUnknownTag,
+			denied: saysDenied, unknownTag: saysUnknownTag, immutable: saysImmutable,
 		},
 		cases: []clientCase{
 			{"multi-arch index", func(t *testing.T, w *world) {

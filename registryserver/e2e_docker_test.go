@@ -40,7 +40,7 @@ func docker() client {
 			plainHTTP: usualPlainHTTP, unknownCA: usualUnknownCA,
 			anonymousPush: saysLogIn, anonymousPull: saysLogIn,
 			wrongPassword: saysWrongPassword,
-			denied:        saysDenied, unknownTag: saysUnknownTag,
+			denied:        saysDenied, unknownTag: saysUnknownTag, immutable: saysImmutable,
 		},
 		cases: []clientCase{
 			{"multi-arch index", dockerIndex},

@@ -47,7 +47,7 @@ func helm() client {
 		says: errorTexts{
 			plainHTTP: usualPlainHTTP, unknownCA: usualUnknownCA,
 			anonymousPush: saysLogIn, anonymousPull: saysLogIn, wrongPassword: saysWrongPassword,
-			denied: saysDenied, unknownTag: "not found",
+			denied: saysDenied, unknownTag: "not found", immutable: saysImmutable,
 		},
 		cases: []clientCase{
 			{"a chart used from the registry", func(t *testing.T, w *world) {

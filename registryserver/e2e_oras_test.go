@@ -37,7 +37,7 @@ func oras() client {
 		says: errorTexts{
 			plainHTTP: usualPlainHTTP, unknownCA: usualUnknownCA,
 			anonymousPush: saysLogIn, anonymousPull: saysLogIn, wrongPassword: saysWrongPassword,
-			denied: saysDenied, unknownTag: "not found",
+			denied: saysDenied, unknownTag: "not found", immutable: saysImmutable,
 		},
 		cases: []clientCase{
 			{"attachments", func(t *testing.T, w *world) {

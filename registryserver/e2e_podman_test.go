@@ -24,7 +24,7 @@ func logoutContainers(program string) func(*testing.T, *world) outcome {
 var containersSay = errorTexts{
 	plainHTTP: usualPlainHTTP, unknownCA: usualUnknownCA,
 	anonymousPush: saysLogIn, anonymousPull: saysLogIn, wrongPassword: "invalid username/password",
-	denied: saysDenied, unknownTag: saysUnknownTag,
+	denied: saysDenied, unknownTag: saysUnknownTag, immutable: saysImmutable,
 }
 
 func podman() client {

@@ -32,7 +32,7 @@ func regctl() client {
 		says: errorTexts{
 			plainHTTP: usualPlainHTTP, unknownCA: usualUnknownCA,
 			anonymousPush: "unauthorized", anonymousPull: "unauthorized", wrongPassword: "unauthorized",
-			denied: saysDenied, unknownTag: saysUnknownTag,
+			denied: saysDenied, unknownTag: saysUnknownTag, immutable: saysImmutable,
 		},
 		cases: []clientCase{
 			{"multi-arch index", func(t *testing.T, w *world) {

@@ -38,6 +38,7 @@ type errorTexts struct {
 	wrongPassword string
 	denied        string
 	unknownTag    string
+	immutable     string // empty: it pushes no tags
 }
 
 // clientCase is what one client can do beyond the walk. It finds the CA trusted and the admin logged in.
@@ -54,6 +55,7 @@ const (
 	saysWrongPassword = "wrong user name or password"
 	saysDenied        = "user reader may not push in repository other/hello; a policy that grants it is needed"
 	saysUnknownTag    = "manifest 9.9.9 unknown in repository team/hello"
+	saysImmutable     = "tag 1.0.0 of repository fixed/hello cannot be overwritten because the tag is immutable"
 )
 
 // TestClients lets real programs do what people do with a registry, against the real server: over TLS with a certificate of a private CA,
@@ -76,6 +78,9 @@ func TestClients(t *testing.T) {
 				return
 			}
 			t.Run("a right that is missing", func(t *testing.T) { c.missingRight(t, w) })
+			if c.says.immutable != "" {
+				t.Run("a tag that is immutable", func(t *testing.T) { c.immutableTag(t, w) })
+			}
 			t.Run("a tag that is missing", func(t *testing.T) {
 				c.pull(t, w, registryHost+"/team/hello:9.9.9").refused(t, c.says.unknownTag)
 			})
@@ -156,6 +161,20 @@ func (c *client) missingRight(t *testing.T, w *world) {
 	defer func() { c.login(t, w, registryHost, adminUser, adminPassword).ok(t) }()
 	c.pull(t, w, registryHost+"/team/hello:1.0.0").ok(t)
 	c.push(t, w, registryHost+"/other/hello:1.0.0").refused(t, c.says.denied)
+}
+
+// immutableTag pushes to a tag that has another content and keeps it. The client says so.
+func (c *client) immutableTag(t *testing.T, w *world) {
+	w.need(t, "curl")
+	curl := func(path string, arguments ...string) {
+		t.Helper()
+		w.run(t, append([]string{"curl", "--silent", "--show-error", "--fail", "--cacert", w.ca, "--user", adminUser + ":" + adminPassword,
+			"https://" + registryHost + path}, arguments...)...).ok(t)
+	}
+	curl("/api/v1/repositories", "--header", "Content-Type: application/json", "--data", `{"name":"fixed/hello","immutable_tag_patterns":["*"]}`)
+	const index = "application/vnd.oci.image.index.v1+json"
+	curl("/v2/fixed/hello/manifests/1.0.0", "--request", "PUT", "--header", "Content-Type: "+index, "--data", `{"schemaVersion":2,"mediaType":"`+index+`","manifests":[]}`)
+	c.push(t, w, registryHost+"/fixed/hello:1.0.0").refused(t, c.says.immutable)
 }
 
 // number is what a program prints of its version: all of it up to a comma, a quote or a bracket.
