@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"os"
 	"regexp"
 	"slices"
@@ -81,6 +82,7 @@ func TestClients(t *testing.T) {
 			if c.says.immutable != "" {
 				t.Run("a tag that is immutable", func(t *testing.T) { c.immutableTag(t, w) })
 			}
+			t.Run("a token for the password", func(t *testing.T) { c.token(t, w) })
 			t.Run("a tag that is missing", func(t *testing.T) {
 				c.pull(t, w, registryHost+"/team/hello:9.9.9").refused(t, c.says.unknownTag)
 			})
@@ -145,11 +147,30 @@ func (c *client) anonymous(t *testing.T, w *world, private string) {
 	c.login(t, w, registryHost, adminUser, adminPassword).ok(t)
 }
 
-// admin makes something in the registry with the admin API.
-func (w *world) admin(t *testing.T, kind, body string) {
+// token logs in with a token that the registry issued, for as long as it is good. missingRight has made its user.
+func (c *client) token(t *testing.T, w *world) {
+	w.need(t, "curl")
+	const reader, ref = "reader", registryHost + "/team/hello:1.0.0"
+	var issued struct{ ID, Token string }
+	if err := json.Unmarshal([]byte(w.admin(t, "tokens", `{"username":"`+reader+`","expires_in":3600}`)), &issued); err != nil || issued.Token == "" {
+		t.Fatalf("no token was issued: %v", err)
+	}
+	c.login(t, w, registryHost, reader, issued.Token).ok(t)
+	defer func() { c.login(t, w, registryHost, adminUser, adminPassword).ok(t) }()
+	c.pull(t, w, ref).ok(t)
+	c.push(t, w, registryHost+"/other/hello:1.0.0").refused(t, c.says.denied)
+	w.admin(t, "tokens/"+issued.ID, "", "--request", "DELETE")
+	c.pull(t, w, ref).refused(t)
+}
+
+// admin does something with the admin API of the registry, and returns the answer. Without a body, extra says what.
+func (w *world) admin(t *testing.T, path, body string, extra ...string) string {
 	t.Helper()
-	w.run(t, "curl", "--silent", "--show-error", "--fail", "--cacert", w.ca, "--user", adminUser+":"+adminPassword,
-		"--header", "Content-Type: application/json", "--data", body, "https://"+registryHost+"/api/v1/"+kind).ok(t)
+	args := []string{"curl", "--silent", "--show-error", "--fail", "--cacert", w.ca, "--user", adminUser + ":" + adminPassword}
+	if body != "" {
+		args = append(args, "--header", "Content-Type: application/json", "--data", body)
+	}
+	return w.run(t, append(append(args, extra...), "https://"+registryHost+"/api/v1/"+path)...).ok(t)
 }
 
 // missingRight pushes as a user who may only pull, and goes on as the admin.
