@@ -156,7 +156,10 @@ func (c *client) token(t *testing.T, w *world) {
 		t.Fatalf("no token was issued: %v", err)
 	}
 	c.login(t, w, registryHost, reader, issued.Token).ok(t)
-	defer func() { c.login(t, w, registryHost, adminUser, adminPassword).ok(t) }()
+	defer func() {
+		c.login(t, w, registryHost, adminUser, adminPassword).ok(t)
+		c.pull(t, w, ref).ok(t) // the cases of the clients begin with it
+	}()
 	c.pull(t, w, ref).ok(t)
 	c.push(t, w, registryHost+"/other/hello:1.0.0").refused(t, c.says.denied)
 	w.admin(t, "tokens/"+issued.ID, "", "--request", "DELETE")
