@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -187,6 +190,39 @@ func TestAWSUnknownArguments(t *testing.T) {
 	conn, _ := configure(t, map[string]any{"aws": tftypes.UnknownValue}, nil, true)
 	if !slices.Equal(conn.aws.unknown, []string{"aws"}) {
 		t.Error(conn.aws.unknown)
+	}
+}
+
+// What the requests need is what the documentation says that they need.
+func TestAWSPermissionsAreDocumented(t *testing.T) {
+	for page, pattern := range map[string]string{"s3_storage.md": "s3_bucket*.go", "acm_certificate.md": "acm_import.go"} {
+		sources, err := filepath.Glob(pattern)
+		if err != nil || len(sources) == 0 {
+			t.Fatal(pattern, err)
+		}
+		docs, err := os.ReadFile("../docs/resources/" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		documented := slices.Concat(bucketActions(), objectActions()) // of iam_policy_json
+		for _, match := range regexp.MustCompile("`((?:s3|acm):[A-Z][A-Za-z]+)`").FindAllStringSubmatch(string(docs), -1) {
+			documented = append(documented, match[1])
+		}
+		needed := 0
+		for _, source := range sources {
+			text, err := os.ReadFile(source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, match := range regexp.MustCompile(`needs\("([a-z0-9]+:\w+)"`).FindAllStringSubmatch(string(text), -1) {
+				if needed++; !slices.Contains(documented, match[1]) {
+					t.Errorf("%s does not say that %s is needed", page, match[1])
+				}
+			}
+		}
+		if needed < 5 {
+			t.Errorf("%s: only %d permissions were found", pattern, needed)
+		}
 	}
 }
 

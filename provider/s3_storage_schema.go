@@ -39,7 +39,13 @@ func s3StorageSchema() schema.Schema {
 		MarkdownDescription: "A bucket in S3 made for the images of a registry: no public access, no ACLs, TLS only, encrypted, with rules that remove what uploads and deletions leave behind. " +
 			"It comes with the least IAM policy (`iam_policy_json`) and the variables (`environment`) for the server that works on it. It needs credentials of AWS (`aws` in the provider block), and no registry server.\n\n" +
 			"The resource owns the whole configuration that it lists: also the bucket policy, the lifecycle rules and the tags as a whole. What others change or add there shows in the next plan, which puts it right in place. A bucket that exists already is never taken over, but by import.\n\n" +
-			"~> **The images are in the bucket.** Destroying a bucket that is not empty is an error, unless `force_destroy = true` has been *applied* before.",
+			"~> **The images are in the bucket.** Destroying a bucket that is not empty is an error, unless `force_destroy = true` has been *applied* before.\n\n" +
+			"The credentials need, on the bucket, `s3:CreateBucket`, `s3:DeleteBucket`, `s3:ListBucket`, `s3:GetBucketPublicAccessBlock`, `s3:PutBucketPublicAccessBlock`, " +
+			"`s3:GetBucketOwnershipControls`, `s3:PutBucketOwnershipControls`, `s3:GetBucketPolicy`, `s3:PutBucketPolicy`, `s3:DeleteBucketPolicy`, " +
+			"`s3:GetEncryptionConfiguration`, `s3:PutEncryptionConfiguration`, `s3:GetBucketVersioning`, `s3:PutBucketVersioning`, " +
+			"`s3:GetLifecycleConfiguration`, `s3:PutLifecycleConfiguration`, `s3:GetBucketTagging` and `s3:PutBucketTagging`; " +
+			"for `force_destroy` also `s3:ListBucketVersions`, `s3:DeleteObject`, `s3:DeleteObjectVersion`, `s3:ListBucketMultipartUploads` and `s3:AbortMultipartUpload`; " +
+			"for `verify` also what is in `iam_policy_json`.",
 		Attributes: merge(merge(s3StorageInputs(), s3StorageBehaviour()), s3StorageOutputs()),
 	}
 }
