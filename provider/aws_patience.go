@@ -2,11 +2,14 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // patience bounds how long something is tried again that AWS refuses only for
@@ -41,20 +44,23 @@ func (p patience) until(ctx context.Context, passes func(error) bool, try func()
 	}
 }
 
-// passing: another change of the bucket is under way, or the bucket that we
-// just made is not known everywhere yet. The SDK tries the rest again itself.
+// passing: another change of the bucket is under way. The SDK tries the rest
+// again itself.
 func passing(err error) bool {
-	switch awsCode(err) {
-	case "OperationAborted", "ConditionalRequestConflict", "NoSuchBucket":
-		return true
-	}
-	return false
+	code := awsCode(err)
+	return code == "OperationAborted" || code == "ConditionalRequestConflict"
 }
+
+// passingWhenNew: a bucket that was just made is not known everywhere yet.
+func passingWhenNew(err error) bool { return passing(err) || awsCode(err) == "NoSuchBucket" }
 
 // lost reports whether a request may have been carried out although it failed.
 func lost(err error) bool {
+	_, unsent := errors.AsType[*smithyhttp.RequestSendError](err)
+	_, canceled := errors.AsType[*smithy.CanceledError](err)
 	status := awsStatus(err)
-	return awsCode(err) == "" && status == 0 || status >= http.StatusInternalServerError
+	unread := status >= http.StatusOK && status < http.StatusMultipleChoices
+	return unsent || canceled || unread || status >= http.StatusInternalServerError
 }
 
 // throttled: AWS did nothing, and wants to be asked later.

@@ -73,7 +73,7 @@ func (r *s3StorageResource) Create(ctx context.Context, req resource.CreateReque
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, s3StorageIdentity{plan.Bucket})...)
-	if !r.settle(ctx, b, bucketSettings{}, plan, &resp.Diagnostics) {
+	if !r.settle(ctx, b, bucketSettings{}, plan, passingWhenNew, &resp.Diagnostics) {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("The bucket %q was made, but it is not complete", b.name),
 			"It is in the state, and Terraform will replace it with the next apply. To let that apply complete it in place, run terraform untaint on the resource first.")
 	}
@@ -135,11 +135,15 @@ func (r *s3StorageResource) Update(ctx context.Context, req resource.UpdateReque
 		return
 	}
 	have, err := b.read(ctx)
-	if err != nil {
+	switch {
+	case isMissing(err):
+		resp.Diagnostics.AddError(fmt.Sprintf("The bucket %q is gone", b.name), "Somebody else has deleted it since Terraform read it. Plan and apply again to make it.")
+		return
+	case err != nil:
 		addAWSError(&resp.Diagnostics, "read "+b.String(), err)
 		return
 	}
-	if r.settle(ctx, b, have, plan, &resp.Diagnostics) {
+	if r.settle(ctx, b, have, plan, passing, &resp.Diagnostics) {
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	}
 }
@@ -202,17 +206,17 @@ func (r *s3StorageResource) fillRegion(ctx context.Context, m *s3StorageModel, d
 
 // settle gives the bucket its settings, tries them where that is wanted, and
 // reports whether all went well.
-func (r *s3StorageResource) settle(ctx context.Context, b bucket, have bucketSettings, m s3StorageModel, diags *diag.Diagnostics) bool {
+func (r *s3StorageResource) settle(ctx context.Context, b bucket, have bucketSettings, m s3StorageModel, passes func(error) bool, diags *diag.Diagnostics) bool {
 	want := m.settings(ctx, diags)
 	if diags.HasError() {
 		return false
 	}
-	if err := b.write(ctx, have, want); err != nil {
+	if err := b.write(ctx, have, want, passes); err != nil {
 		addAWSError(diags, "configure "+b.String(), err)
 		return false
 	}
 	if m.Verify.ValueBool() {
-		denied := func(err error) bool { return passing(err) || awsStatus(err) == http.StatusForbidden }
+		denied := func(err error) bool { return passes(err) || awsStatus(err) == http.StatusForbidden }
 		p := settling()
 		p.most = r.verifyPatience
 		if err := p.until(ctx, denied, func() error { return b.verify(ctx, m.RootDirectory.ValueString()) }); err != nil {

@@ -59,9 +59,34 @@ func TestS3StorageFaults(t *testing.T) {
 		resource.TestStep{PreConfig: s.fail("PUT versioning", refuse(403, "AccessDenied", "no")), Config: s.config("%s", blobs(name, "versioning = true")), ExpectError: says("The credentials lack s3:PutBucketVersioning")},
 		resource.TestStep{PreConfig: s.fail("PUT versioning", aborted, lose), Config: s.config("%s", blobs(name, "versioning = true")), ConfigPlanChecks: expectAction(s3Blobs, update)},
 		resource.TestStep{PreConfig: s.fail("DELETE", refuse(403, "AccessDenied", "no")), Config: nothing, ExpectError: says("The credentials lack s3:DeleteBucket")},
-		resource.TestStep{PreConfig: s.fail("none"), Config: nothing},
+		resource.TestStep{PreConfig: s.fail("none"), Config: config},
+		resource.TestStep{ // it goes away between plan and apply
+			PreConfig: s.beforeUpdate(func() { removeBucket(t, s, name) }), Config: s.config("%s", blobs(name, "versioning = true")),
+			ExpectError: says("Somebody else has deleted it since Terraform read it"),
+		},
+		resource.TestStep{PreConfig: s.fail("none"), Config: config, ConfigPlanChecks: expectAction(s3Blobs, create)},
+		resource.TestStep{Config: nothing},
 	)
 	s.noBucket(t, name)
+}
+
+// beforeUpdate does something when an update begins to look at the bucket: then,
+// unlike before a plan, the provider does not ask first whether it is there.
+func (s *awsServer) beforeUpdate(do func()) func() {
+	var look fault
+	look = func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+		s.mu.Lock()
+		refresh := len(s.requests) > 1 && s.requests[len(s.requests)-2] == "HEAD"
+		if refresh {
+			s.faults = []awsFault{{"GET publicAccessBlock", look}}
+		}
+		s.mu.Unlock()
+		if !refresh {
+			do()
+		}
+		server.ServeHTTP(w, r)
+	}
+	return s.fail("GET publicAccessBlock", look)
 }
 
 func (s *awsServer) noneLeft() statecheck.StateCheck {

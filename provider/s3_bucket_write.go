@@ -43,19 +43,20 @@ func (b bucket) create(ctx context.Context) error {
 }
 
 // write changes the settings in which the bucket differs from what it should
-// have, and waits until it has them.
-func (b bucket) write(ctx context.Context, have, want bucketSettings) error {
+// have, and waits until it has them. passes says which errors pass by
+// themselves.
+func (b bucket) write(ctx context.Context, have, want bucketSettings, passes func(error) bool) error {
 	writers := map[string]func(context.Context, bucketSettings) error{
 		"public access block": b.writePublicAccess, "object ownership": b.writeOwnership, "bucket policy": b.writePolicy,
 		"encryption": b.writeEncryption, "versioning": b.writeVersioning, "lifecycle": b.writeLifecycle, "tags": b.writeTags,
 	}
 	for _, name := range want.differences(have) {
-		err := settling().until(ctx, func(err error) bool { return passing(err) || newPrincipal(err) }, func() error { return writers[name](ctx, want) })
+		err := settling().until(ctx, func(err error) bool { return passes(err) || newPrincipal(err) }, func() error { return writers[name](ctx, want) })
 		if err != nil {
 			return fmt.Errorf("set its %s: %w", name, err)
 		}
 	}
-	unsettled := func(err error) bool { return passing(err) || errors.Is(err, errUnsettled) }
+	unsettled := func(err error) bool { return passes(err) || errors.Is(err, errUnsettled) }
 	return settling().until(ctx, unsettled, func() error {
 		now, err := b.read(ctx)
 		if err != nil {
