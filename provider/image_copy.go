@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
@@ -35,9 +36,42 @@ func (a *ociAccess) copy(ctx context.Context, c content, repository string, para
 	if err != nil {
 		return err
 	}
-	err = pusher.Push(ctx, a.by(repository, digest.String()), c.pushed())
+	if c.index != nil {
+		err = a.copyImages(ctx, pusher, c.index, repository, 0)
+	}
+	if err == nil {
+		err = pusher.Push(ctx, a.by(repository, digest.String()), c.pushed())
+	}
 	tflog.Info(ctx, "copied an image", map[string]any{"repository": repository, "digest": digest.String(), "bytes_sent": sent.Load(), "failed": err != nil})
 	return err
+}
+
+// copyImages copies the images of an index one after the other: left to itself,
+// the pusher takes so many images at a time and so many layers of each. The
+// pusher remembers what it has pushed.
+func (a *ociAccess) copyImages(ctx context.Context, pusher *remote.Pusher, index v1.ImageIndex, repository string, depth int) error {
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return err
+	}
+	for _, d := range manifest.Manifests {
+		switch {
+		case d.MediaType.IsImage():
+			var image v1.Image
+			if image, err = index.Image(d.Digest); err == nil {
+				err = pusher.Push(ctx, a.by(repository, d.Digest.String()), image)
+			}
+		case d.MediaType.IsIndex() && depth < deepest:
+			var inner v1.ImageIndex
+			if inner, err = index.ImageIndex(d.Digest); err == nil {
+				err = a.copyImages(ctx, pusher, inner, repository, depth+1)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // logProgress logs every few seconds how much was sent.

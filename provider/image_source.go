@@ -82,6 +82,17 @@ func (s imageSource) pinned() string {
 	return ""
 }
 
+// at is the same source, spoken to as the registry says.
+func (s imageSource) at(registry name.Registry) imageSource {
+	repository := registry.Repo(s.ref.Context().RepositoryStr())
+	if d, ok := s.ref.(name.Digest); ok {
+		s.ref = repository.Digest(d.DigestStr())
+	} else {
+		s.ref = repository.Tag(s.ref.Identifier())
+	}
+	return s
+}
+
 // content is an image, or an index of images.
 type content struct {
 	image v1.Image

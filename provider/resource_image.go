@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
@@ -179,107 +177,6 @@ func (r *imageResource) Update(ctx context.Context, req resource.UpdateRequest, 
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 }
 
-// copy copies the image, points the tag at it, and fills in the outputs. was is
-// where the tag points now; zero for nowhere.
-func (r *imageResource) copy(ctx context.Context, plan *imageModel, config imageModel, was oci.Digest, diags *diag.Diagnostics) {
-	c, digest := r.openSource(ctx, *plan, config, diags)
-	if diags.HasError() {
-		return
-	}
-	action := fmt.Sprintf("copy %s to %q", plan.Source.ValueString(), plan.name())
-	if err := r.conn.images.copy(ctx, c, plan.Repository.ValueString(), int(plan.Parallel.ValueInt64())); err != nil {
-		if ctx.Err() != nil {
-			err = fmt.Errorf("%w; what was copied stays for the next apply, and timeouts allows for more time", err)
-		}
-		r.conn.addAPIError(diags, action, needPush, err)
-		return
-	}
-	if err := r.tag(ctx, plan.name(), digest, was); err != nil {
-		if oci.ErrorCode(err) == oci.CodePreconditionFailed && was.IsZero() {
-			addExists(diags, "tag", "registry_image", plan.name().String())
-			return
-		}
-		r.conn.addAPIError(diags, action, needPush, err)
-		return
-	}
-	plan.Digest, plan.SourceDigest = types.StringValue(digest.String()), types.StringValue(c.source)
-	if err := plan.describe(ctx, c, diags); err != nil {
-		r.conn.addAPIError(diags, action, needPush, err)
-	}
-}
-
-// tag points the tag at the digest. A server that fails may have done it all
-// the same.
-func (r *imageResource) tag(ctx context.Context, n tagName, d, was oci.Digest) error {
-	api, repository, tag := r.conn.client, n.Repository.ValueString(), n.Tag.ValueString()
-	var err error
-	if was.IsZero() {
-		_, err = api.CreateTag(ctx, repository, tag, d)
-	} else {
-		_, err = api.PutTag(ctx, repository, tag, d, was)
-	}
-	if err != nil {
-		if now, again := api.GetTag(ctx, repository, tag); again == nil && now.Digest == d {
-			return nil
-		}
-	}
-	return err
-}
-
-// openSource opens what is to be copied, cut down to the platforms, and returns
-// its digest.
-func (r *imageResource) openSource(ctx context.Context, plan, config imageModel, diags *diag.Diagnostics) (content, oci.Digest) {
-	source, from, known := r.source(ctx, config, diags)
-	if !known && !diags.HasError() {
-		diags.AddError("The source is not known", "A value that says where the image comes from is still unknown. This is a bug of the provider; please report it.")
-	}
-	if diags.HasError() {
-		return content{}, oci.Digest{}
-	}
-	v := values{ctx: ctx, diags: diags}
-	var wanted []platform
-	for _, text := range v.set(plan.Platforms) {
-		if p, err := parsePlatform(text); err == nil {
-			wanted = append(wanted, p)
-		}
-	}
-	var digest oci.Digest
-	c, err := source.open(ctx, from, "")
-	if err == nil {
-		c, err = c.only(wanted)
-	}
-	if err == nil {
-		digest, err = c.digest()
-	}
-	if err != nil {
-		detail := fmt.Sprintf("%s: %s", source.text, phrase(err))
-		if advice := sourceAdvice(err); advice != "" {
-			detail += "\n\n" + advice
-		}
-		diags.AddAttributeError(path.Root("source"), "Could not read the source of the image", detail)
-	}
-	return c, digest
-}
-
-func (c content) digest() (oci.Digest, error) {
-	hash, err := c.pushed().Digest()
-	if err != nil {
-		return oci.Digest{}, err
-	}
-	return oci.ParseDigest(hash.String())
-}
-
-// describe fills in what the manifests say.
-func (m *imageModel) describe(ctx context.Context, c content, diags *diag.Diagnostics) error {
-	facts, err := c.facts()
-	if err != nil {
-		return err
-	}
-	v := values{ctx: ctx, diags: diags}
-	m.SizeBytes, m.PlatformsCopied = types.Int64Value(facts.size), v.setOf(facts.platforms, false)
-	return nil
-}
-
 // Delete does what on_destroy says; what is gone already is fine.
 func (r *imageResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var state imageModel
@@ -305,15 +202,4 @@ func (r *imageResource) Delete(ctx context.Context, req resource.DeleteRequest, 
 
 func (r *imageResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	importTag(ctx, req, resp)
-}
-
-// at is the same source, spoken to as the registry says.
-func (s imageSource) at(registry name.Registry) imageSource {
-	repository := registry.Repo(s.ref.Context().RepositoryStr())
-	if d, ok := s.ref.(name.Digest); ok {
-		s.ref = repository.Digest(d.DigestStr())
-	} else {
-		s.ref = repository.Tag(s.ref.Identifier())
-	}
-	return s
 }
