@@ -14,33 +14,37 @@ import (
 	"testing"
 )
 
-// TestModules runs `terraform validate` and `terraform test` in every module.
+// TestModules runs `terraform validate` and `terraform test` in every module, and validates the examples that use them.
 func TestModules(t *testing.T) {
 	t.Parallel()
-	config := providers(t)
 	// Terraform writes into the folders that it works in.
 	work := t.TempDir()
-	if err := os.CopyFS(work, os.DirFS(".")); err != nil {
-		t.Fatal(err)
+	for _, folder := range []string{"modules", "examples"} {
+		if err := os.CopyFS(filepath.Join(work, folder), os.DirFS(filepath.Join("..", folder))); err != nil {
+			t.Fatal(err)
+		}
 	}
-	folders, err := filepath.Glob("*/versions.tf")
-	if err != nil || len(folders) == 0 {
-		t.Fatalf("no modules: %v", err)
+	config := providers(t)
+	modules, _ := filepath.Glob(filepath.Join(work, "modules", "*", "versions.tf"))
+	examples, _ := filepath.Glob(filepath.Join(work, "examples", "aws-*", "versions.tf"))
+	if len(modules) == 0 || len(examples) == 0 {
+		t.Fatalf("there are %d modules and %d examples", len(modules), len(examples))
 	}
-	for _, file := range folders {
-		module := filepath.Dir(file)
-		t.Run(module, func(t *testing.T) {
-			if tests, _ := filepath.Glob(filepath.Join(module, "tests", "*.tftest.hcl")); len(tests) == 0 {
+	for _, file := range append(modules, examples...) {
+		folder := filepath.Dir(file)
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			commands := [][]string{{"init", "-backend=false", "-input=false", "-no-color"}, {"validate", "-no-color"}, {"test", "-no-color"}}
+			tests, _ := filepath.Glob(filepath.Join(folder, "tests", "*.tftest.hcl"))
+			switch {
+			case filepath.Base(filepath.Dir(folder)) == "examples":
+				commands = commands[:2]
+			case len(tests) == 0:
 				t.Error("the module has no tests")
 			}
-			env := append(os.Environ(), "TF_CLI_CONFIG_FILE="+config, "TF_DATA_DIR="+t.TempDir(), "CHECKPOINT_DISABLE=1")
-			for _, args := range [][]string{
-				{"init", "-backend=false", "-input=false", "-no-color"},
-				{"validate", "-no-color"},
-				{"test", "-no-color"},
-			} {
+			for _, args := range commands {
 				cmd := exec.CommandContext(t.Context(), terraform(t), args...)
-				cmd.Dir, cmd.Env = filepath.Join(work, module), env
+				cmd.Dir = folder
+				cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+config, "TF_DATA_DIR="+filepath.Join(folder, ".terraform"), "CHECKPOINT_DISABLE=1")
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Fatalf("terraform %s: %v\n%s", args[0], err, out)
 				}

@@ -1,0 +1,14 @@
+output "endpoint" {
+  description = "Where the registry answers."
+  value       = module.registry.endpoint
+}
+
+output "docker_login" {
+  description = "How an admin logs in."
+  value       = module.registry.docker_login
+}
+
+output "ci_secret_arn" {
+  description = "Where CI reads its password."
+  value       = aws_secretsmanager_secret_version.ci.arn
+}
