@@ -40,15 +40,26 @@ func (a *ociAccess) referrers(ctx context.Context, repository, digest string) ([
 			return nil, err
 		}
 		all = append(all, page...)
-		m := nextRE.FindStringSubmatch(link)
-		if m == nil {
-			return all, nil
-		}
-		if next, err = next.Parse(m[1]); err != nil {
-			return nil, fmt.Errorf("the server's next page of referrers is at no address: %w", err)
+		if next, err = nextPage(next, link); next == nil || err != nil {
+			return all, err
 		}
 	}
 	return nil, fmt.Errorf("there are more than %d pages of referrers", maxReferrersPages)
+}
+
+// nextPage returns where the page after the one at this address is; nil after
+// the last. It stays on the same server.
+func nextPage(at *url.URL, link string) (*url.URL, error) {
+	m := nextRE.FindStringSubmatch(link)
+	if m == nil {
+		return nil, nil
+	}
+	next, err := at.Parse(m[1])
+	if err != nil || next.Host != at.Host {
+		return nil, fmt.Errorf("the server's next page of referrers is not at an address of its own: %q", m[1])
+	}
+	next.Scheme, next.User = at.Scheme, nil
+	return next, nil
 }
 
 func readReferrers(ctx context.Context, c *http.Client, at *url.URL) ([]oci.Descriptor, string, error) {

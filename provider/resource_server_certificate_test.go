@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
@@ -279,4 +281,29 @@ func TestServerCertificateOtherServers(t *testing.T) {
 			s.isEmpty(t)
 		})
 	}
+}
+
+// Whatever is taken for a chain is one, and can be described.
+func FuzzServerChain(f *testing.F) {
+	spec := certificateSpec{dnsNames: []string{"registry.example.com"}, key: keySpec{algorithm: algorithmECDSA, curve: defaultCurve}, validity: time.Hour, uses: []string{"server_auth"}}
+	made, err := spec.issue(nil, time.Now())
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{"", "x", made.chainPEM, made.chainPEM + made.chainPEM, made.keyPEM, made.chainPEM + made.keyPEM, strings.ToLower(made.chainPEM)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		chain, err := parseServerChain(text)
+		if err != nil {
+			return
+		}
+		var m serverCertificateModel
+		var diags diag.Diagnostics
+		m.CertificatePEM = types.StringValue(text)
+		m.describe(t.Context(), &diags)
+		if diags.HasError() || m.FingerprintSHA256.ValueString() != fingerprint(chain[0]) || chainID(text) != chainID(text+"\n") {
+			t.Errorf("%v, %+v", diags, m)
+		}
+	})
 }
