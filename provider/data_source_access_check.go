@@ -55,7 +55,7 @@ func (d *accessCheckDataSource) Schema(_ context.Context, _ datasource.SchemaReq
 				Validators:          []validator.String{actionRule()},
 			},
 			"allowed": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether it is allowed."},
-			"reason": schema.StringAttribute{Computed: true, MarkdownDescription: "What decides. Allowed: `policy` (of the user), `built_in_policy`, `anonymous_policy` (one that holds for everybody), `htpasswd` (users of the htpasswd file may do everything), `open` (nobody is configured who could log in). " +
+			"reason": schema.StringAttribute{Computed: true, MarkdownDescription: "What decides. Allowed: `policy` (of the user), `built_in_policy`, `anonymous_policy` (one that holds for everybody), `anonymous_pull` (a setting of the repository), `htpasswd` (users of the htpasswd file may do everything), `open` (nobody is configured who could log in). " +
 				"Not allowed: `no_policy`, `disabled` (the user cannot log in), `unknown_user`."},
 			"explanation": schema.StringAttribute{Computed: true, MarkdownDescription: "The reason in a sentence."},
 			"policy":      schema.StringAttribute{Computed: true, MarkdownDescription: "The first policy that allows it; null where none does."},

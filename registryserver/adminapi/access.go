@@ -57,6 +57,8 @@ func explain(username string, e auth.Explanation) string {
 		return fmt.Sprintf("%s has the built-in policy %s", who, e.Policy)
 	case auth.ReasonAnonymous:
 		return fmt.Sprintf("rule %d of the policy %s allows it to everybody, also without credentials", e.Index, e.Policy)
+	case auth.ReasonPublic:
+		return "the setting anonymous_pull of the repository allows it to everybody, also without credentials"
 	case auth.ReasonHTPasswd:
 		return who + " is in the htpasswd file, whose users may do everything"
 	case auth.ReasonDisabled:

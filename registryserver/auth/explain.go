@@ -11,12 +11,13 @@ import (
 // Reason is why somebody may do something, or may not.
 type Reason string
 
-// The reasons. The first five allow, the others do not.
+// The reasons. The first six allow, the others do not.
 const (
 	ReasonOpen      Reason = "open"             // nobody can be authenticated, so anybody may
 	ReasonPolicy    Reason = "policy"           // a policy of the user
 	ReasonBuiltIn   Reason = "built_in_policy"  // admin, read-write or read-only
 	ReasonAnonymous Reason = "anonymous_policy" // one that holds for callers without credentials, and so for all
+	ReasonPublic    Reason = "anonymous_pull"   // a setting of the repository, which holds for all
 	ReasonHTPasswd  Reason = "htpasswd"         // users of the htpasswd file may do everything
 	ReasonDisabled  Reason = "disabled"         // the user is disabled and cannot log in
 	ReasonUnknown   Reason = "unknown_user"     // there is no such user
@@ -34,7 +35,8 @@ type Explanation struct {
 
 // Explain says whether the user, or a caller without credentials where
 // username is "", may do something with a repository, by what the storage says
-// now. It says what Identity.May would once the user has logged in.
+// now; what a repository is open for may be a few seconds old. It says what
+// Authorize would once the user has logged in.
 func (g *Gate) Explain(ctx context.Context, username string, a oci.Action, repo oci.Repository) (Explanation, error) {
 	doc, err := g.config.Directory.fresh(ctx)
 	if err != nil {
@@ -61,7 +63,11 @@ func (g *Gate) Explain(ctx context.Context, username string, a oci.Action, repo 
 	if e, ok := doc.explain(doc.anonymous(), ReasonAnonymous, a, repo); ok {
 		return e, nil
 	}
-	return Explanation{Reason: ReasonNoPolicy}, nil
+	public, err := g.anybodyMay(ctx, a, repo)
+	if public {
+		return Explanation{Allowed: true, Reason: ReasonPublic}, err
+	}
+	return Explanation{Reason: ReasonNoPolicy}, err
 }
 
 // explain looks for the first rule of the policies that allows it.

@@ -123,17 +123,21 @@ func (g *Gate) authenticate(ctx context.Context, r *http.Request) (Identity, err
 // or that of AnonymousPull.
 func (g *Gate) Authorize(ctx context.Context, who Identity, a oci.Action, repo oci.Repository) error {
 	denied := who.Check(a, repo)
-	if denied == nil || a != oci.Pull || g.config.AnonymousPull == nil {
-		return denied
-	}
-	public, err := g.config.AnonymousPull(ctx, repo)
-	switch {
-	case err != nil:
-		return err
-	case public:
+	if denied == nil {
 		return nil
 	}
+	if public, err := g.anybodyMay(ctx, a, repo); public || err != nil {
+		return err
+	}
 	return denied
+}
+
+// anybodyMay reports whether the repository itself is open for it.
+func (g *Gate) anybodyMay(ctx context.Context, a oci.Action, repo oci.Repository) (bool, error) {
+	if a != oci.Pull || g.config.AnonymousPull == nil {
+		return false, nil
+	}
+	return g.config.AnonymousPull(ctx, repo)
 }
 
 // stranger is a caller without credentials.

@@ -101,16 +101,25 @@ func (s Scope) String() string {
 	return strings.Join(parts, " ")
 }
 
-// allowedTo returns what of the scope the identity may do now.
-func (s Scope) allowedTo(id Identity) Scope {
+// allowed returns what of the scope may be done.
+func (s Scope) allowed(may func(oci.Action, oci.Repository) (bool, error)) (Scope, error) {
 	allowed := Scope{catalog: s.catalog}
 	for _, item := range s.items {
-		may := slices.DeleteFunc(slices.Clone(item.actions), func(a oci.Action) bool { return !id.mayUnscoped(a, item.repo) })
-		if len(may) > 0 {
-			allowed.items = append(allowed.items, scopeItem{item.repo, may})
+		var actions []oci.Action
+		for _, a := range item.actions {
+			ok, err := may(a, item.repo)
+			if err != nil {
+				return Scope{}, err
+			}
+			if ok {
+				actions = append(actions, a)
+			}
+		}
+		if len(actions) > 0 {
+			allowed.items = append(allowed.items, scopeItem{item.repo, actions})
 		}
 	}
-	return allowed
+	return allowed, nil
 }
 
 // grants are the rights that the scope names.

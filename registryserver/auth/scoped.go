@@ -125,12 +125,21 @@ func (g *Gate) ServesTokens() bool { return g.config.Scoped != nil && g.config.T
 // IssueScoped makes a token for who has logged in, or for a caller without
 // credentials. UNAUTHORIZED for who came with such a token, and for a caller
 // without credentials who may do nothing of what is asked for: that is where
-// clients say best that a login is missing.
-func (g *Gate) IssueScoped(id Identity, scope Scope) (ScopedToken, error) {
+// clients say best that a login is missing. Other errors are those of
+// AnonymousPull.
+func (g *Gate) IssueScoped(ctx context.Context, id Identity, scope Scope) (ScopedToken, error) {
 	if id.scoped != nil {
 		return ScopedToken{}, oci.Errorf(oci.CodeUnauthorized, "a token of this path is no login; send user name and password")
 	}
-	allowed := scope.allowedTo(id)
+	allowed, err := scope.allowed(func(a oci.Action, repo oci.Repository) (bool, error) {
+		if id.mayUnscoped(a, repo) {
+			return true, nil
+		}
+		return g.anybodyMay(ctx, a, repo)
+	})
+	if err != nil {
+		return ScopedToken{}, err
+	}
 	if id.Anonymous() && len(scope.items) > 0 && len(allowed.items) == 0 {
 		return ScopedToken{}, loginFirst(nil)
 	}

@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -62,7 +64,7 @@ func (w *scopedWorld) token(username, password, scope string) string {
 	if err != nil {
 		w.Fatal(err)
 	}
-	issued, err := w.gate.IssueScoped(id, s)
+	issued, err := w.gate.IssueScoped(w.Context(), id, s)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -83,7 +85,7 @@ func TestScopedToken(t *testing.T) {
 	wantCode(t, id.Check(oci.Pull, other), oci.CodeUnauthorized)
 	wantCode(t, id.Check(oci.Delete, team), oci.CodeDenied)
 	wantCode(t, id.CheckCatalog(), oci.CodeUnauthorized)
-	_, err := w.gate.IssueScoped(id, Scope{})
+	_, err := w.gate.IssueScoped(w.Context(), id, Scope{})
 	wantCode(t, err, oci.CodeUnauthorized)
 
 	root, _ := w.bears(w.token("root", adminPassword, "repository:a:*"))
@@ -115,9 +117,43 @@ func TestScopedTokenAnonymous(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = w.gate.IssueScoped(stranger, s)
+	_, err = w.gate.IssueScoped(w.Context(), stranger, s)
 	wantCode(t, err, oci.CodeUnauthorized)
 	wantCode(t, stranger.CheckCatalog(), oci.CodeUnauthorized)
+}
+
+// Ensure that a stranger gets a token for a repository that anybody may pull
+// from by its settings, and for nothing else.
+func TestScopedTokenPublicRepository(t *testing.T) {
+	w := newScopedWorld(t)
+	open, closed := oci.MustRepository("open/a"), oci.MustRepository("team/app")
+	broken := false
+	w.gate.config.AnonymousPull = func(_ context.Context, repo oci.Repository) (bool, error) {
+		if broken {
+			return false, errors.New("the storage is away")
+		}
+		return repo == open, nil
+	}
+	id, ok := w.bears(w.token("", "", "repository:open/a:pull,push repository:team/app:pull"))
+	if !ok || !id.Anonymous() || w.gate.Authorize(t.Context(), id, oci.Pull, open) != nil {
+		t.Errorf("%+v", id)
+	}
+	wantCode(t, w.gate.Authorize(t.Context(), id, oci.Push, open), oci.CodeUnauthorized)
+	wantCode(t, w.gate.Authorize(t.Context(), id, oci.Pull, closed), oci.CodeUnauthorized)
+	for _, a := range oci.Actions() {
+		e, err := w.gate.Explain(t.Context(), "", a, open)
+		if err != nil || e.Allowed != (a == oci.Pull) || e.Allowed && e.Reason != ReasonPublic {
+			t.Errorf("%s: %+v, %v", a, e, err)
+		}
+	}
+	broken = true
+	s, err := ParseScope([]string{"repository:open/a:pull"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.gate.IssueScoped(t.Context(), Identity{}, s); err == nil || oci.ErrorCode(err) == oci.CodeUnauthorized {
+		t.Errorf("without the storage: %v", err)
+	}
 }
 
 // TestScopedTokenEnds: whatever ends a login ends its tokens, and a policy that

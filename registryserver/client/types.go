@@ -104,8 +104,8 @@ type Access struct {
 	Repository string `json:"repository"`
 	Action     string `json:"action"`
 	Allowed    bool   `json:"allowed"`
-	// Reason is "policy", "built_in_policy", "anonymous_policy", "htpasswd" or
-	// "open" where it is allowed, and "no_policy", "disabled" or "unknown_user"
+	// Reason is "policy", "built_in_policy", "anonymous_policy",
+	// "anonymous_pull", "htpasswd" or "open" where it is allowed, and "no_policy", "disabled" or "unknown_user"
 	// where it is not. Explanation says it in a sentence.
 	Reason      string `json:"reason"`
 	Explanation string `json:"explanation"`

@@ -62,7 +62,7 @@ func (a *API) token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	t, err := a.Gate.IssueScoped(who, scope)
+	t, err := a.Gate.IssueScoped(r.Context(), who, scope)
 	if err != nil {
 		return err
 	}
