@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -39,6 +40,12 @@ func TestCluster(t *testing.T) {
 			}
 			clusterRestarts(t, c, steps...)
 		})
+	})
+	t.Run("Redis", func(t *testing.T) {
+		t.Parallel()
+		redis := startRedis(t)
+		c := startCluster(t, "REGISTRY_REDIS_ADDR="+redis.addr)
+		clusterRedis(t, c, redis)
 	})
 	t.Run("faults of S3", func(t *testing.T) {
 		t.Parallel()
@@ -104,6 +111,34 @@ func clusterRestarts(t *testing.T, c *cluster, steps ...[]string) {
 		if strings.Contains(s.output.String(), "REGISTRY_HTTP_SECRET") {
 			t.Error("a server warns of the secrets")
 		}
+	}
+	if n := c.failed.Load(); n > 0 {
+		t.Errorf("%d requests failed, none should", n)
+	}
+	c.check(t)
+}
+
+// clusterRedis takes away what the servers share beside the bucket, while clients
+// push and pull: no request fails for it.
+func clusterRedis(t *testing.T, c *cluster, redis *redisServer) {
+	for range long(5, 1) {
+		stop := c.load(t, pusher{cluster: c, tries: 1}, "redis")
+		for _, harm := range []struct {
+			what string
+			do   func()
+		}{
+			{"all is well", func() {}},
+			{"it is emptied", func() { redis.flush(t) }},
+			{"it hangs", func() { redis.signal(t, syscall.SIGSTOP) }},
+			{"it goes on", func() { redis.signal(t, syscall.SIGCONT) }},
+			{"it is killed", redis.kill},
+			{"it is back, and empty", func() { redis.start(t) }},
+		} {
+			t.Log(harm.what)
+			harm.do()
+			time.Sleep(long(5*time.Second, time.Second))
+		}
+		stop()
 	}
 	if n := c.failed.Load(); n > 0 {
 		t.Errorf("%d requests failed, none should", n)

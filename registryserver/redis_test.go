@@ -8,12 +8,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // redisServer is a real Redis on a port of its own.
 type redisServer struct {
-	addr string
-	cmd  *exec.Cmd
+	addr, dir string
+	cmd       *exec.Cmd
 }
 
 func startRedis(t *testing.T) *redisServer {
@@ -21,14 +23,37 @@ func startRedis(t *testing.T) *redisServer {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("redis-server is not on the PATH (Debian: apt-get install redis-server)")
 	}
-	s := &redisServer{addr: freeAddress(t)}
+	s := &redisServer{addr: freeAddress(t), dir: t.TempDir()}
+	s.start(t)
+	t.Cleanup(s.kill)
+	return s
+}
+
+// start starts it, also again.
+func (s *redisServer) start(t *testing.T) {
+	t.Helper()
 	_, port, _ := strings.Cut(s.addr, ":")
-	s.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(), "--loglevel", "warning")
+	s.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", s.dir, "--loglevel", "warning")
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.kill)
-	return s
+}
+
+// flush empties it.
+func (s *redisServer) flush(t *testing.T) {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: s.addr})
+	defer client.Close()
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+func (s *redisServer) signal(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(signal); err != nil {
+		t.Error(err)
+	}
 }
 
 func (s *redisServer) kill() {
