@@ -38,6 +38,7 @@ type Store struct {
 	prefix   string // "" or "…/"
 	memory   *budget
 	redirect *url.URL                     // of the URLs for clients; nil: the bucket's own
+	signer   *s3.PresignClient            // of those URLs
 	ended    *lru.Cache[string, struct{}] // ids of uploads
 }
 
@@ -71,6 +72,8 @@ func New(ctx context.Context, c Config) (*Store, error) {
 		o.Retryer = retryer()
 		o.APIOptions = append(slices.Clone(o.APIOptions), c.limitPatience)
 	})
+	// One for all URLs: making one is not safe while the client is used.
+	s.signer = s3.NewPresignClient(s.api, s.redirectTo)
 	return s, nil
 }
 

@@ -21,7 +21,7 @@ func (b blobs) BlobURL(ctx context.Context, d oci.Digest, expires time.Duration)
 		return "", err
 	}
 	in := &s3.GetObjectInput{Bucket: b.bucket, Key: b.key(storage.BlobKey(d))}
-	signed, err := s3.NewPresignClient(b.api, s3.WithPresignExpires(expires), b.redirectTo).PresignGetObject(ctx, in)
+	signed, err := b.signer.PresignGetObject(ctx, in, s3.WithPresignExpires(expires))
 	if err != nil {
 		return "", blobErr(ctx, "sign a URL of", d, err)
 	}
