@@ -20,7 +20,7 @@ var _ datasource.DataSourceWithConfigure = (*repositoriesDataSource)(nil)
 type repositoriesDataSource struct{ conn *connection }
 
 type repositoriesModel struct {
-	Glob         types.String           `tfsdk:"glob"`
+	NameGlob     types.String           `tfsdk:"name_glob"`
 	Names        []string               `tfsdk:"names"`
 	Repositories []foundRepositoryModel `tfsdk:"repositories"`
 }
@@ -33,7 +33,7 @@ func (d *repositoriesDataSource) Schema(_ context.Context, _ datasource.SchemaRe
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "All repositories of the registry, or those that a glob matches, whether Terraform or pushes made them. None at all is an empty list.",
 		Attributes: map[string]schema.Attribute{
-			"glob": schema.StringAttribute{
+			"name_glob": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Glob of repository names, as in the rules of a policy: `*` stands for anything within one part of a name, `**` for anything, `/` included. Defaults to all repositories.",
 				Validators:          []validator.String{globRule()},
@@ -57,12 +57,12 @@ func (d *repositoriesDataSource) Configure(_ context.Context, req datasource.Con
 
 func (d *repositoriesDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
 	m := repositoriesModel{Names: []string{}, Repositories: []foundRepositoryModel{}}
-	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("glob"), &m.Glob)...)
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("name_glob"), &m.NameGlob)...)
 	api := d.conn.api(&resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	for repository, err := range matching(ctx, api, m.Glob) {
+	for repository, err := range matching(ctx, api, m.NameGlob) {
 		if err != nil {
 			d.conn.addAPIError(&resp.Diagnostics, "list the repositories", needRepositories, err)
 			return

@@ -28,7 +28,7 @@ func pagesOf(limit int) fault {
 func TestRepositoriesDataSource(t *testing.T) {
 	s := startServer(t)
 	const all, team = "data.registry_repositories.all", "data.registry_repositories.team"
-	text := `data "registry_repositories" "all" {}` + "\n" + `data "registry_repositories" "team" { glob = "team/*" }` + "\n"
+	text := `data "registry_repositories" "all" {}` + "\n" + `data "registry_repositories" "team" { name_glob = "team/*" }` + "\n"
 	const count = 260
 	var names []knownvalue.Check
 	for n := range count {

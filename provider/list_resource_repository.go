@@ -26,7 +26,7 @@ func (l *repositoryList) ListResourceConfigSchema(_ context.Context, _ list.List
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "The repositories of the registry, whether Terraform or pushes made them.",
 		Attributes: map[string]schema.Attribute{
-			"glob": schema.StringAttribute{
+			"name_glob": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "Glob of repository names: `*` stands for anything within one part of a name, `**` for anything, `/` included. Defaults to all repositories.",
 				Validators:          []validator.String{globRule()},
@@ -43,7 +43,7 @@ func (l *repositoryList) Configure(_ context.Context, req resource.ConfigureRequ
 func (l *repositoryList) List(ctx context.Context, req list.ListRequest, stream *list.ListResultsStream) {
 	var glob types.String
 	var diags diag.Diagnostics
-	diags.Append(req.Config.GetAttribute(ctx, path.Root("glob"), &glob)...)
+	diags.Append(req.Config.GetAttribute(ctx, path.Root("name_glob"), &glob)...)
 	api := l.conn.api(&diags)
 	if diags.HasError() {
 		stream.Results = list.ListResultsStreamDiagnostics(diags)

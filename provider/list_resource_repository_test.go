@@ -32,8 +32,8 @@ func TestRepositoryList(t *testing.T) {
 	s.fail(times(1000, pagesOf(100))...)()
 	query := func(glob any, limit int64) (names []string, results []tfprotov6.ListResourceResult) {
 		t.Helper()
-		kind := tftypes.Object{AttributeTypes: map[string]tftypes.Type{"glob": tftypes.String}}
-		config := dynamic(t, kind, map[string]tftypes.Value{"glob": tftypes.NewValue(tftypes.String, glob)})
+		kind := tftypes.Object{AttributeTypes: map[string]tftypes.Type{"name_glob": tftypes.String}}
+		config := dynamic(t, kind, map[string]tftypes.Value{"name_glob": tftypes.NewValue(tftypes.String, glob)})
 		stream, err := server.ListResource(t.Context(), &tfprotov6.ListResourceRequest{TypeName: "registry_repository", Config: config, IncludeResource: true, Limit: limit})
 		if err != nil {
 			t.Fatal(err)

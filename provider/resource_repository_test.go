@@ -289,7 +289,7 @@ func TestRepositoryValidation(t *testing.T) {
 		appRepository(`immutable_tag_patterns = [null]`):                                        "contains a null value",
 		appRepository(`immutable_tag_patterns = [for n in range(21) : "v${n}"]`):                "at most 20 elements",
 		`data "registry_repository" "x" { name = "X" }`:                                         `Invalid repository name "X"`,
-		`data "registry_repositories" "x" { glob = "X" }`:                                       `Invalid repository glob "X"`,
+		`data "registry_repositories" "x" { name_glob = "X" }`:                                  `Invalid repository glob "X"`,
 	} {
 		steps = append(steps, resource.TestStep{Config: s.config("%s", config), PlanOnly: true, ExpectError: says(complaint)})
 	}
@@ -315,7 +315,7 @@ resource "registry_repository" "other" {
   immutable_tag_patterns = terraform_data.all.output.patterns
 }
 data "registry_repository" "app" { name = registry_repository.app.name }
-data "registry_repositories" "app" { glob = registry_repository.app.name }
+data "registry_repositories" "app" { name_glob = registry_repository.app.name }
 `, pattern)
 	}
 	unitTest(t, testProvider(),

@@ -1,6 +1,6 @@
 # Every repository of the team.
 data "registry_repositories" "team" {
-  glob = "team/**"
+  name_glob = "team/**"
 }
 
 # Those in which every tag can still be moved.

@@ -3,6 +3,6 @@ list "registry_repository" "team" {
   provider = registry
 
   config {
-    glob = "team/**"
+    name_glob = "team/**"
   }
 }
