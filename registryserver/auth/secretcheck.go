@@ -77,7 +77,10 @@ func (k *Keyring) secretCheck(salted string) (secretCheck, error) {
 		}
 	}
 	check := secretCheck{Version: 1, Salt: hex.EncodeToString(salt)}
-	for _, s := range k.secrets {
+	k.mu.RLock()
+	secrets := k.secrets
+	k.mu.RUnlock()
+	for _, s := range secrets {
 		sum, err := pbkdf2.Key(sha256.New, s.text, append([]byte("registrykit/v1 secret check"), salt...), fingerprintTries, fingerprintSize)
 		if err != nil {
 			return secretCheck{}, err

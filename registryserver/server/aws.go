@@ -90,10 +90,10 @@ func (s *Server) readRedisPassword(ctx context.Context) error {
 }
 
 // followHTTPSecret accepts a new HTTP secret while the server runs. It seals
-// with it from its next start on.
-func (s *Server) followHTTPSecret(keys *auth.Keyring) {
-	id := s.config.AWS.Secrets.HTTP
-	if id == "" {
+// with it from its next start on. keys are those that others compare theirs
+// with.
+func (s *Server) followHTTPSecret(keys *auth.Keyring, records storage.Records) {
+	if s.config.AWS.Secrets.HTTP == "" {
 		return
 	}
 	s.tasks = append(s.tasks, func(ctx context.Context) error {
@@ -103,21 +103,35 @@ func (s *Server) followHTTPSecret(keys *auth.Keyring) {
 				return nil
 			case <-time.After(rotationPoll):
 			}
-			found, err := s.host.Secret(ctx, id)
-			switch {
-			case ctx.Err() != nil:
-			case err != nil:
-				s.log.Warn("whether there is a new HTTP secret could not be found out", "error", err)
-			default:
-				accepted, err := keys.Accept(found.Current)
-				if err != nil {
-					s.log.Error("the new HTTP secret cannot be used", "error", err)
-				} else if accepted {
-					s.log.Info("the new HTTP secret is accepted from now on, and used from the next start on")
-				}
+			accepted, err := s.acceptHTTPSecret(ctx)
+			if accepted && err == nil && s.leavesSecretCheck() {
+				_, err = keys.CheckShared(ctx, records) // so that a server which starts finds that they agree
+			}
+			if err != nil && ctx.Err() == nil {
+				s.log.Warn("a new HTTP secret could not be taken over; it is looked for again", "error", err)
 			}
 		}
 	})
+}
+
+// acceptHTTPSecret looks for a new secret, and reports whether there was one.
+func (s *Server) acceptHTTPSecret(ctx context.Context) (bool, error) {
+	found, err := s.host.Secret(ctx, s.config.AWS.Secrets.HTTP)
+	if err != nil {
+		return false, err
+	}
+	accepted := false
+	for _, keys := range s.keyrings {
+		fresh, err := keys.Accept(found.Current)
+		if err != nil {
+			return false, err
+		}
+		accepted = accepted || fresh
+	}
+	if accepted {
+		s.log.Info("the new HTTP secret is accepted from now on, and used from the next start on")
+	}
+	return accepted, nil
 }
 
 // announceReady tells whoever started this server that it can be used: systemd,
@@ -170,7 +184,7 @@ func bootReport(instance string) string { return storage.KitRoot + "/boot/" + in
 // ReportFailedStart leaves the reason of a failed start where the configuration
 // asks for it, so that it can be read when the machine is gone.
 func ReportFailedStart(ctx context.Context, c *Config, o Options, reason error) error {
-	if !c.AWS.BootReport {
+	if !c.AWS.BootReport || c.Storage.ReadOnly {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), secretsTimeout)

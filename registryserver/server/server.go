@@ -42,6 +42,7 @@ type Server struct {
 	installed *certificates.Store
 	redis     *rediscache.Cache             // nil: there is none
 	host      *awshost.Host                 // nil: nothing of AWS is configured
+	keyrings  []*auth.Keyring               // all that there are, for a secret that is exchanged
 	tasks     []func(context.Context) error // what runs beside the listeners
 	closers   []func() error
 
@@ -83,7 +84,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.followHTTPSecret(keys)
+	s.followHTTPSecret(keys, records)
 	if err := s.openRedis(keys); err != nil {
 		return nil, err
 	}

@@ -27,10 +27,16 @@ func (s *Server) keyring(ctx context.Context, records storage.Records) (*auth.Ke
 		before = append(before, stored)
 	}
 	keys, err := s.newKeyring(current, before...)
-	if err == nil && s.config.Storage.S3 != nil && !s.config.Storage.ReadOnly {
+	if err == nil && s.leavesSecretCheck() {
 		s.compareSecrets(ctx, keys, records)
 	}
 	return keys, err
+}
+
+// leavesSecretCheck reports whether there may be other servers to compare
+// secrets with.
+func (s *Server) leavesSecretCheck() bool {
+	return s.config.Storage.S3 != nil && !s.config.Storage.ReadOnly
 }
 
 // compareSecrets warns of a secret that others on the same bucket do not have.
@@ -49,7 +55,9 @@ func (s *Server) newKeyring(current string, previous ...string) (*auth.Keyring, 
 	for _, secret := range s.config.HTTP.PreviousSecrets {
 		previous = append(previous, string(secret))
 	}
-	return auth.NewKeyring(current, previous...)
+	keys, err := auth.NewKeyring(current, previous...)
+	s.keyrings = append(s.keyrings, keys)
+	return keys, err
 }
 
 // users opens the directory of users, makes the configured admin, and sets the
