@@ -88,7 +88,7 @@ module "user_data" {
 
   config  = local.config
   install = try(merge(var.image.install, { region = coalesce(var.image.install.region, data.aws_region.this.id) }), null)
-  volume  = local.in_bucket ? null : "/dev/sdf"
+  volume  = one([for v in aws_ebs_volume.images : { id = v.id }])
 }
 
 resource "aws_security_group" "this" {

@@ -22,10 +22,14 @@ locals {
       "/etc/registry/config.yml" = { permissions = "0644", content = yamlencode(var.config) }
       "/usr/local/libexec/registry-boot" = {
         permissions = "0755"
-        content     = templatefile("${path.module}/templates/boot.sh", { install = var.install != null, volume = var.volume })
+        content     = templatefile("${path.module}/templates/boot.sh", { install = var.install != null, volume = try(var.volume.id, null) })
       }
     },
     local.install,
+    # After a restart the server waits for the volume, rather than begin with an empty folder.
+    { for path, file in {
+      "/etc/systemd/system/registry.service.d/volume.conf" = { permissions = "0644", content = "[Unit]\nRequiresMountsFor=/var/lib/private/registry\n" }
+    } : path => file if var.volume != null },
   )
 
   cloud_config = {

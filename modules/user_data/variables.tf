@@ -35,7 +35,7 @@ variable "files" {
 }
 
 variable "volume" {
-  description = "Device of a volume that images are kept on, such as `/dev/sdf`; it gets a file system if it has none. Null for none."
-  type        = string
+  description = "Id of the EBS volume that images are kept on, attached as `/dev/sdf`; it gets a file system if it has none. Null for none."
+  type        = object({ id = string })
   default     = null
 }

@@ -15,7 +15,7 @@ variables {
 
 run "on_a_disk" {
   assert {
-    condition     = aws_ebs_volume.images[0].encrypted && aws_ebs_volume.images[0].final_snapshot && strcontains(output.user_data, "mount_images")
+    condition     = aws_ebs_volume.images[0].encrypted && aws_ebs_volume.images[0].final_snapshot && strcontains(output.user_data, "RequiresMountsFor")
     error_message = "Images are on a volume of their own."
   }
   assert {

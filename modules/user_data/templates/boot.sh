@@ -4,18 +4,21 @@
 set -u
 
 %{ if volume != null ~}
-# The volume is attached some time after the instance has started. Amazon's NVMe driver, or a rule of udev, names it as asked for; where
-# neither does, the one disk that nothing uses is it.
+# The volume is attached some time after the instance has started. It is known by its id, so that no other disk can be taken for it.
 mount_images() {
 	for _ in $(seq 150); do
-		device=${volume}
-		[ -b "$device" ] || device=$(lsblk --noheadings --nodeps --paths --output NAME,TYPE,MOUNTPOINTS | awk '$2 == "disk" && $3 == "" { print $1 }' |
-			while read -r disk; do [ "$(lsblk --noheadings --output NAME "$disk" | wc -l)" = 1 ] && echo "$disk"; done | head -n 1)
+		device=/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(volume, "-", "")}
+		[ -b "$device" ] || device=/dev/xvdf # on machines without NVMe, which have no other disk of this name
 		[ -b "$device" ] && break
 		sleep 2
 	done
-	[ -b "$device" ] || { echo "the volume with the images was not attached within five minutes" && return 1; }
-	blkid "$device" >/dev/null || mkfs.ext4 -q -L images "$device" || return 1
+	[ -b "$device" ] || { echo "the volume ${volume} with the images was not attached within five minutes" && return 1; }
+	blkid -p "$device" >/dev/null
+	case $? in
+	0) ;;
+	2) mkfs.ext4 -q -L images "$device" || return 1 ;; # nothing is on it yet
+	*) echo "whether the volume ${volume} has images on it cannot be found out" && return 1 ;;
+	esac
 	mkdir -p /var/lib/private/registry && chmod 0700 /var/lib/private
 	echo "LABEL=images /var/lib/private/registry ext4 defaults,nofail 0 2" >>/etc/fstab
 	mount /var/lib/private/registry

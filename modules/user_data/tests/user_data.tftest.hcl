@@ -30,11 +30,11 @@ run "stock_image" {
 run "elsewhere" {
   variables {
     install = { bucket = "programs", key = "registryserver", region = "us-east-1", endpoint = "http://10.0.0.7:9000", sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" }
-    volume  = "/dev/sdf"
+    volume  = { id = "vol-0123456789abcdef0" }
   }
 
   assert {
-    condition     = strcontains(output.text, "http://10.0.0.7:9000/programs/registryserver") && strcontains(output.text, "device=/dev/sdf")
+    condition     = strcontains(output.text, "http://10.0.0.7:9000/programs/registryserver") && strcontains(output.text, "Elastic_Block_Store_vol0123456789abcdef0") && strcontains(output.text, "RequiresMountsFor")
     error_message = "Another S3 server is asked by path, and the volume is mounted."
   }
 }
