@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"path"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
@@ -65,7 +64,7 @@ func (d *usersDataSource) Read(ctx context.Context, req datasource.ReadRequest, 
 			d.conn.addAPIError(&resp.Diagnostics, "list the users", needUsers, err)
 			return
 		}
-		if ok, err := path.Match(m.UsernameGlob.ValueString(), user.Username); m.UsernameGlob.IsNull() || err == nil && ok {
+		if nameMatches(m.UsernameGlob, user.Username) {
 			found = append(found, newFoundUser(user))
 			m.Usernames = append(m.Usernames, user.Username)
 		}

@@ -24,26 +24,33 @@ var _ list.ListResourceWithConfigure = (*listResource[client.User])(nil)
 type listResource[T any] struct {
 	conn *connection
 
-	resource  string // its type name, which is the list's, too
-	kind, all string // "user", "users"
-	need      string // the right that reading them takes
-	items     func(ctx context.Context, api *client.Client) iter.Seq2[T, error]
-	name      func(T) string
-	managed   func(T) bool // whether a resource can have it
-	identity  func(T) any
-	model     func(ctx context.Context, item T, diags *diag.Diagnostics) any
+	resource string // its type name, which is the list's, too
+	all      string // "users"
+	need     string // the right that reading them takes
+	glob     string // how name_glob is written
+	rule     validator.String
+	// items yields those that the glob matches, or all if it is null, and that a
+	// resource can have.
+	items    func(ctx context.Context, api *client.Client, glob types.String) iter.Seq2[T, error]
+	name     func(T) string
+	identity func(T) any
+	model    func(ctx context.Context, item T, diags *diag.Diagnostics) any
 }
 
 type listModel struct {
 	NameGlob types.String `tfsdk:"name_glob"`
 }
 
+const nameGlobSyntax = "Pattern of names: `*` stands for any run of characters, `?` for one, `[a-z]` for one of a set. Defaults to all."
+
 func userList() list.ListResource {
+	name := func(u client.User) string { return u.Username }
 	return &listResource[client.User]{
-		resource: "registry_user", kind: "user", all: "users", need: needUsers,
-		items:    func(ctx context.Context, api *client.Client) iter.Seq2[client.User, error] { return api.ListUsers(ctx) },
-		name:     func(u client.User) string { return u.Username },
-		managed:  func(client.User) bool { return true },
+		resource: "registry_user", all: "users", need: needUsers, glob: nameGlobSyntax, rule: nameGlobRule(),
+		items: func(ctx context.Context, api *client.Client, glob types.String) iter.Seq2[client.User, error] {
+			return chosen(api.ListUsers(ctx), func(u client.User) bool { return nameMatches(glob, name(u)) })
+		},
+		name:     name,
 		identity: func(u client.User) any { return userIdentity{types.StringValue(u.Username)} },
 		model: func(ctx context.Context, u client.User, diags *diag.Diagnostics) any {
 			var m userModel
@@ -54,13 +61,13 @@ func userList() list.ListResource {
 }
 
 func policyList() list.ListResource {
+	name := func(p client.Policy) string { return p.Name }
 	return &listResource[client.Policy]{
-		resource: "registry_policy", kind: "policy", all: "policies", need: needPolicies,
-		items: func(ctx context.Context, api *client.Client) iter.Seq2[client.Policy, error] {
-			return api.ListPolicies(ctx)
+		resource: "registry_policy", all: "policies", need: needPolicies, glob: nameGlobSyntax, rule: nameGlobRule(),
+		items: func(ctx context.Context, api *client.Client, glob types.String) iter.Seq2[client.Policy, error] {
+			return chosen(api.ListPolicies(ctx), func(p client.Policy) bool { return !p.BuiltIn && nameMatches(glob, name(p)) })
 		},
-		name:     func(p client.Policy) string { return p.Name },
-		managed:  func(p client.Policy) bool { return !p.BuiltIn },
+		name:     name,
 		identity: func(p client.Policy) any { return policyIdentity{types.StringValue(p.Name)} },
 		model: func(ctx context.Context, p client.Policy, diags *diag.Diagnostics) any {
 			m := policyModel{Rules: types.ListNull(ruleType())}
@@ -68,6 +75,38 @@ func policyList() list.ListResource {
 			return &m
 		},
 	}
+}
+
+func repositoryList() list.ListResource {
+	return &listResource[client.Repository]{
+		resource: "registry_repository", all: "repositories", need: needRepositories, rule: globRule(),
+		glob:     "Glob of repository names: `*` stands for anything within one part of a name, `**` for anything, `/` included. Defaults to all.",
+		items:    matching,
+		name:     func(r client.Repository) string { return r.Name },
+		identity: func(r client.Repository) any { return repositoryIdentity{types.StringValue(r.Name)} },
+		model: func(ctx context.Context, r client.Repository, diags *diag.Diagnostics) any {
+			var m repositoryModel
+			m.observe(ctx, r, diags)
+			return &m
+		},
+	}
+}
+
+// chosen yields the items that are wanted, and ends at the first error.
+func chosen[T any](all iter.Seq2[T, error], want func(T) bool) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for item, err := range all {
+			if (err != nil || want(item)) && !yield(item, err) {
+				return
+			}
+		}
+	}
+}
+
+// nameMatches reports whether a glob matches a name; null matches every one.
+func nameMatches(glob types.String, name string) bool {
+	matches, err := path.Match(glob.ValueString(), name)
+	return glob.IsNull() || err == nil && matches
 }
 
 func (l *listResource[T]) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
@@ -80,8 +119,8 @@ func (l *listResource[T]) ListResourceConfigSchema(_ context.Context, _ list.Lis
 		Attributes: map[string]schema.Attribute{
 			"name_glob": schema.StringAttribute{
 				Optional:            true,
-				MarkdownDescription: "Pattern of names: `*` stands for any run of characters, `?` for one, `[a-z]` for one of a set. Defaults to all.",
-				Validators:          []validator.String{nameGlobRule()},
+				MarkdownDescription: l.glob,
+				Validators:          []validator.String{l.rule},
 			},
 		},
 	}
@@ -102,16 +141,12 @@ func (l *listResource[T]) List(ctx context.Context, req list.ListRequest, stream
 	}
 	stream.Results = func(push func(list.ListResult) bool) {
 		var pushed int64
-		for item, err := range l.items(ctx, api) {
+		for item, err := range l.items(ctx, api, m.NameGlob) {
 			if err != nil {
 				var diags diag.Diagnostics
 				l.conn.addAPIError(&diags, "list the "+l.all, l.need, err)
 				push(list.ListResult{Diagnostics: diags})
 				return
-			}
-			matches, err := path.Match(m.NameGlob.ValueString(), l.name(item))
-			if !l.managed(item) || !m.NameGlob.IsNull() && (err != nil || !matches) {
-				continue
 			}
 			if req.Limit > 0 && pushed >= req.Limit || !push(l.result(ctx, req, item)) {
 				return

@@ -161,7 +161,7 @@ func (p *registryProvider) EphemeralResources(context.Context) []func() ephemera
 func (p *registryProvider) ListResources(context.Context) []func() list.ListResource {
 	return []func() list.ListResource{
 		policyList,
-		func() list.ListResource { return &repositoryList{} },
+		repositoryList,
 		userList,
 	}
 }
