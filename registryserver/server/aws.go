@@ -120,16 +120,22 @@ func (s *Server) acceptHTTPSecret(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	accepted, err := s.accept(found.Current)
+	if accepted {
+		s.log.Info("the new HTTP secret is accepted from now on, and used from the next start on")
+	}
+	return accepted, err
+}
+
+// accept lets all keys open what a secret sealed, and reports whether that is new.
+func (s *Server) accept(secret string) (bool, error) {
 	accepted := false
 	for _, keys := range s.keyrings {
-		fresh, err := keys.Accept(found.Current)
+		fresh, err := keys.Accept(secret)
 		if err != nil {
 			return false, err
 		}
 		accepted = accepted || fresh
-	}
-	if accepted {
-		s.log.Info("the new HTTP secret is accepted from now on, and used from the next start on")
 	}
 	return accepted, nil
 }
