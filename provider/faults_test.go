@@ -109,28 +109,43 @@ func TestPolicyFaults(t *testing.T) {
 	s.isEmpty(t)
 }
 
-// A server that never answers does not hold Terraform up for ever.
+// A server that never answers does not hold Terraform up for ever, whether it
+// did what it was asked or not; the next apply goes on from there.
 func TestHangingServer(t *testing.T) {
-	s := startServer(t)
-	p := testProvider()
-	p.requestTimeout = 2 * time.Second
-	hang := func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
-		select {
-		case <-r.Context().Done():
-		case <-t.Context().Done():
-		}
+	tests := map[string]struct {
+		address, method string
+		config          func(t *testing.T, s *testServer) string
+	}{
+		"user":       {userAlice, http.MethodPost, func(*testing.T, *testServer) string { return alice() }},
+		"policy":     {policyTeam, http.MethodPost, func(*testing.T, *testServer) string { return team(rule("a", "pull")) }},
+		"repository": {repositoryApp, http.MethodPost, func(*testing.T, *testServer) string { return appRepository() }},
+		"tag": {tagStable, http.MethodPut, func(t *testing.T, s *testServer) string {
+			return stable(s.pushIndex(t, "team/api", "1", "v1"))
+		}},
+		"certificate": {certificateMain, http.MethodPut, func(*testing.T, *testServer) string { return installs("server", keyOf("server")) }},
 	}
-	unitTest(t, p,
-		resource.TestStep{PreConfig: s.fail(s.on(http.MethodPost, hang)), Config: s.config("%s", alice()), ExpectError: says("no answer in time")},
-		resource.TestStep{
-			PreConfig: func() {
-				s.fail()()
-				p.requestTimeout = time.Minute // this one is answered, however busy the machine is
-			},
-			Config:           s.config("%s", alice()),
-			ConfigPlanChecks: expectAction(userAlice, create),
-		},
-	)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s, p := startServer(t), testProvider()
+			config := s.config("%s", test.config(t, s))
+			patience := func(d time.Duration, faults ...fault) func() {
+				return func() {
+					s.fail(faults...)()
+					p.requestTimeout = d
+				}
+			}
+			const short, long = 2 * time.Second, time.Minute // long: answered, however busy the machine is
+			made := func() resource.TestStep {
+				return resource.TestStep{PreConfig: patience(long), Config: config, ConfigPlanChecks: expectAction(test.address, create)}
+			}
+			unitTest(t, p,
+				resource.TestStep{PreConfig: patience(short, times(2, s.on(test.method, hang))...), Config: config, ExpectError: says("no answer in time")},
+				made(),
+				resource.TestStep{PreConfig: patience(long), Config: s.config("# nothing")},
+				resource.TestStep{PreConfig: patience(short, s.on(test.method, doneAndHangs)), Config: config},
+			)
+		})
+	}
 }
 
 // What somebody else changes between plan and apply is not overwritten.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -232,31 +231,6 @@ func TestRepositoryFaults(t *testing.T) {
 			Config: changed, ExpectError: says("Somebody else has deleted it since Terraform read it"),
 		},
 		resource.TestStep{PreConfig: s.fail(), Config: config, ConfigPlanChecks: expectAction(repositoryApp, create)},
-	)
-	s.isEmpty(t)
-}
-
-// A server that does not answer the creation in time: the next apply finds what
-// it made, or makes it.
-func TestRepositoryTimeout(t *testing.T) {
-	s := startServer(t)
-	p := testProvider()
-	p.requestTimeout = 2 * time.Second
-	hang := func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
-		select {
-		case <-r.Context().Done():
-		case <-t.Context().Done():
-		}
-	}
-	unitTest(t, p,
-		resource.TestStep{PreConfig: s.fail(s.on(http.MethodPost, hang)), Config: s.config("%s", appRepository()), ExpectError: says("no answer in time")},
-		resource.TestStep{
-			PreConfig: func() {
-				s.fail()()
-				p.requestTimeout = time.Minute
-			},
-			Config: s.config("%s", appRepository()), ConfigPlanChecks: expectAction(repositoryApp, create),
-		},
 	)
 	s.isEmpty(t)
 }

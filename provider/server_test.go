@@ -175,6 +175,19 @@ func lose(w http.ResponseWriter, r *http.Request, server http.Handler) {
 	hangUp(w)
 }
 
+// hang answers nothing, until the client gives up. That is seen only by who has
+// read the body.
+func hang(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+}
+
+// doneAndHangs lets the server do what was asked and never answers.
+func doneAndHangs(w http.ResponseWriter, r *http.Request, server http.Handler) {
+	server.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
+	hang(w, r, server)
+}
+
 // first does something behind the provider's back before the server sees the
 // request.
 func first(do func()) fault {

@@ -357,6 +357,36 @@ func TestRequestTimeout(t *testing.T) {
 	}
 }
 
+// An unanswered POST is sent once more with the same key, by which a server
+// that did it answers with what it made.
+func TestRequestTimeoutOfPost(t *testing.T) {
+	var tries atomic.Int32
+	var key atomic.Value
+	serve := func(answersFrom int32) *Client {
+		tries.Store(0)
+		c, _ := newTestClient(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // a server sees that the client is gone only then
+			if tries.Add(1) == 1 {
+				key.Store(r.Header.Get("Idempotency-Key"))
+			} else if key.Load() != r.Header.Get("Idempotency-Key") {
+				t.Error("the second try has another key")
+			}
+			if tries.Load() < answersFrom {
+				<-r.Context().Done()
+				return
+			}
+			writeJSON(w, 201, User{Username: "alice"})
+		}, func(cfg *Config) { cfg.RequestTimeout = 200 * time.Millisecond })
+		return c
+	}
+	if u, err := serve(2).CreateUser(t.Context(), UserSpec{Username: "alice"}); err != nil || u.Username != "alice" || tries.Load() != 2 {
+		t.Errorf("got %v, %v after %d tries", u, err, tries.Load())
+	}
+	if _, err := serve(9).CreateUser(t.Context(), UserSpec{Username: "alice"}); !errors.Is(err, errTryTimeout) || tries.Load() != 2 {
+		t.Errorf("got %v after %d tries", err, tries.Load())
+	}
+}
+
 // refusingAddress returns an address where nothing listens.
 func refusingAddress(t *testing.T) string {
 	t.Helper()

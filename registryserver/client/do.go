@@ -51,6 +51,7 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 	}
 	c.firstTryNS.CompareAndSwap(0, time.Now().UnixNano())
 	var unclear bool // an earlier try may have been carried out
+	var asked bool   // a POST was repeated after a timeout
 	for try := 0; ; try++ {
 		resp, err := c.try(ctx, r, body)
 		if err == nil && resp.ok() {
@@ -64,6 +65,11 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 		}
 		unclear = unclear || !refused(err)
 		wait, again := c.retry(ctx, try, err)
+		// Whether an unanswered POST made something is found out by asking once
+		// more, with the same key. That is worth one more wait, not several.
+		if !again && !asked && r.key != "" && errors.Is(err, errTryTimeout) && ctx.Err() == nil {
+			asked, again = true, true
+		}
 		if !again {
 			return c.explain(err)
 		}
