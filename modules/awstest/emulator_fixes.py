@@ -1,0 +1,122 @@
+"""What moto answers differently from AWS, where it matters to a plan, to a server or to a destroy."""
+
+import json
+
+from moto.core.responses import ActionResult, EmptyResult
+from moto.ec2.models import ec2_backends, launch_templates, security_groups
+from moto.ec2.responses.launch_templates import LaunchTemplates
+from moto.ec2.utils import parse_user_data
+from moto.elasticache import models as cache
+from moto.elasticache.exceptions import CacheSubnetGroupNotFound
+from moto.elasticache.responses import ElastiCacheResponse
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.s3.models import FakeBucket
+
+
+def install():
+    fix_launch_templates()
+    fix_security_groups()
+    fix_bucket_policies()
+    fix_cache()
+
+
+def fix_launch_templates():
+    """Tags of a template are not tags of what it launches, and user data is of the same type in every version."""
+    stock = LaunchTemplates.create_launch_template
+
+    def create(self):
+        result = stock(self)
+        data = self.ec2_backend.get_launch_template_by_name(self._get_param("LaunchTemplateName")).default_version().data
+        data["TagSpecifications"] = [t for t in data.get("TagSpecifications", []) if t["ResourceType"] != "launch-template"]
+        return result
+
+    def user_data(version):
+        text = version.data.get("UserData")
+        return text if text is None or type(text).__name__ == "Base64EncodedString" else parse_user_data(text)
+
+    LaunchTemplates.create_launch_template = create
+    launch_templates.LaunchTemplateVersion.user_data = property(user_data)
+
+
+def fix_security_groups():
+    """A rule between groups keeps its description."""
+    rule = security_groups.SecurityGroupRule
+    rule.description = property(lambda self: self.ip_range.get("Description") or (self.source_group or {}).get("Description"))
+
+
+def fix_bucket_policies():
+    """moto heeds no conditions, so a denial of requests without TLS would deny all. Here all requests count as over TLS."""
+    def get_permission(self, action, resource):
+        document = json.loads(self.policy or '{"Statement": []}')
+        document["Statement"] = [s for s in document["Statement"] if not insecure_transport(s)]
+        if not document["Statement"]:
+            return PermissionResult.NEUTRAL
+        return IAMPolicy(json.dumps(document)).is_action_permitted(action, resource)
+
+    FakeBucket.get_permission = get_permission
+
+
+def insecure_transport(statement):
+    condition = statement.get("Condition", {})
+    return statement["Effect"] == "Deny" and condition.get("Bool", {}).get("aws:SecureTransport") in ("false", ["false"])
+
+
+def fix_cache():
+    """Replication groups have their members, which are clusters too, and end; so do subnet groups."""
+    backend, calls = cache.ElastiCacheBackend, ElastiCacheResponse
+    stock_create, stock_delete = backend.create_replication_group, backend.delete_replication_group
+
+    def create(self, **group):
+        if group.get("num_cache_clusters") and not group.get("num_node_groups"):
+            group["replicas_per_node_group"] = group["num_cache_clusters"] - 1
+        made = stock_create(self, **group)
+        made.auto_minor_version_upgrade = str(group.get("auto_minor_version_upgrade")).lower() == "true"
+        made.engine_version = group.get("engine_version") or {"valkey": "8.0.1"}.get(made.engine, "7.1.0")
+        if made.engine_version.count(".") == 1:
+            made.engine_version += ".0"
+        return made
+
+    def delete(self, **group):
+        made = stock_delete(self, **group)
+        self.replication_groups.pop(made.replication_group_id)
+        return made
+
+    def describe_cache_clusters(self):
+        wanted = self._get_param("CacheClusterId")
+        backend = self.elasticache_backend
+        members = [member(g, name) for g in backend.replication_groups.values() for name in g.member_clusters if wanted in (None, name)]
+        own = [] if wanted and members else backend.describe_cache_clusters(cache_cluster_id=wanted)
+        return ActionResult({"CacheClusters": list(own) + members})
+
+    def delete_cache_subnet_group(self):
+        name = self._get_param("CacheSubnetGroupName")
+        if self.elasticache_backend.cache_subnet_groups.pop(name, None) is None:
+            raise CacheSubnetGroupNotFound(name)
+        return EmptyResult()
+
+    backend.create_replication_group, backend.delete_replication_group = create, delete
+    calls.describe_cache_clusters, calls.delete_cache_subnet_group = describe_cache_clusters, delete_cache_subnet_group
+
+
+def member(group, name):
+    """A member of a replication group, as a cluster."""
+    family = "valkey8" if group.engine == "valkey" else "redis7"
+    return {
+        "CacheClusterId": name, "ReplicationGroupId": group.replication_group_id, "CacheClusterStatus": "available",
+        "CacheNodeType": group.cache_node_type, "Engine": group.engine, "EngineVersion": group.engine_version, "NumCacheNodes": 1,
+        "CacheSubnetGroupName": group.cache_subnet_group_name,
+        "SecurityGroups": [{"SecurityGroupId": i, "Status": "active"} for i in group.security_group_ids or []],
+        "PreferredMaintenanceWindow": group.preferred_maintenance_window or "sun:05:00-sun:06:00",
+        "SnapshotWindow": group.snapshot_window, "SnapshotRetentionLimit": group.snapshot_retention_limit,
+        "AutoMinorVersionUpgrade": group.auto_minor_version_upgrade, "AuthTokenEnabled": group.auth_token_enabled,
+        "TransitEncryptionEnabled": group.transit_encryption_enabled, "AtRestEncryptionEnabled": group.at_rest_encryption_enabled,
+        "CacheParameterGroup": {"CacheParameterGroupName": group.cache_parameter_group_name or "default." + family, "ParameterApplyStatus": "in-sync"},
+        "ARN": group.arn.replace(":replicationgroup:" + group.replication_group_id, ":cluster:" + name),
+    }
+
+
+def inventory(account):
+    """Instances that have not ended; others are kept for an hour at AWS, and for ever here."""
+    return {"ec2.instances": {
+        f"{region}/{i.id}" for region, backend in list(ec2_backends[account].items()) for i in backend.all_instances() if i.state != "terminated"
+    }}
