@@ -5,6 +5,7 @@ terraform {
       source  = "hashicorp/aws"
       version = ">= 5.100"
     }
+    # tflint-ignore: terraform_required_providers # there is no release yet whose version could be named
     registry = {
       source = "registrykit/registry"
     }

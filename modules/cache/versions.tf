@@ -6,6 +6,7 @@ terraform {
       version = ">= 5.100"
     }
     # Makes secrets that neither plan nor state ever holds; it needs no registry for that.
+    # tflint-ignore: terraform_required_providers # there is no release yet whose version could be named
     registry = {
       source = "registrykit/registry"
     }
