@@ -23,7 +23,7 @@ func TestModules(t *testing.T) {
 	}
 	terraform := awstest.NewTerraform(t)
 	modules, _ := filepath.Glob(filepath.Join(work, "modules", "*", "versions.tf"))
-	examples, _ := filepath.Glob(filepath.Join(work, "examples", "aws-*", "versions.tf"))
+	examples, _ := filepath.Glob(filepath.Join(work, "examples", "*", "versions.tf"))
 	if len(modules) == 0 || len(examples) == 0 {
 		t.Fatalf("there are %d modules and %d examples", len(modules), len(examples))
 	}

@@ -21,6 +21,7 @@ locals {
       s3 = merge(
         { bucket = module.storage.bucket, region = data.aws_region.this.id },
         { for k, v in { regionendpoint = var.storage.endpoint, forcepathstyle = true } : k => v if var.storage.endpoint != null },
+        { for k, v in { rootdirectory = var.storage.root_directory } : k => v if v != null },
       )
       delete   = { enabled = true }
       redirect = { disable = var.internal && !var.clients_reach_s3 }

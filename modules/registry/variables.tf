@@ -102,9 +102,10 @@ variable "allowed_cidrs" {
 }
 
 variable "storage" {
-  description = "The bucket, as in module storage: its name (by default the registry's, the account and the region), encryption, versions, replication, and whether a destroy takes the images with it."
+  description = "The bucket, as in module storage: its name (by default the registry's, the account and the region), encryption, versions, replication, and whether a destroy takes the images with it. `root_directory` is what the keys in it begin with, where another registry has left them so."
   type = object({
     bucket                  = optional(string)
+    root_directory          = optional(string)
     kms                     = optional(object({ create = optional(bool, true), key_arn = optional(string) }))
     versioning              = optional(bool, true)
     noncurrent_days         = optional(number, 30)

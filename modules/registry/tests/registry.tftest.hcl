@@ -30,6 +30,17 @@ run "five_inputs_suffice" {
   }
 }
 
+run "a_bucket_of_another_registry" {
+  variables {
+    storage = { bucket = "old-images", root_directory = "/registry" }
+  }
+
+  assert {
+    condition     = local.config.storage.s3.rootdirectory == "/registry" && local.bucket == "old-images"
+    error_message = "Servers look where the images are: ${jsonencode(local.config.storage.s3)}."
+  }
+}
+
 run "private" {
   variables {
     internal    = true
