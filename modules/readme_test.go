@@ -13,6 +13,15 @@ import (
 // published is what the source of a module begins with for those who use it.
 const published = "github.com/registrykit/terraform-provider-registry//modules/"
 
+// requirements are what those who use the examples have said before.
+const requirements = `terraform {
+  required_providers {
+    aws      = { source = "hashicorp/aws" }
+    registry = { source = "registrykit/registry" }
+  }
+}
+`
+
 // TestReadmes validates the example in the README of each module: with this source in the place of what is published, it is a configuration.
 func TestReadmes(t *testing.T) {
 	t.Parallel()
@@ -28,16 +37,12 @@ func TestReadmes(t *testing.T) {
 	for _, file := range files {
 		module := filepath.Base(filepath.Dir(file))
 		t.Run(module, func(t *testing.T) {
-			versions, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
 			folder := filepath.Join(work, "usage", module)
 			if err := os.MkdirAll(folder, 0o700); err != nil {
 				t.Fatal(err)
 			}
 			main := strings.ReplaceAll(readmeExample(t, module), published, "../../modules/")
-			for name, text := range map[string]string{"main.tf": main, "versions.tf": string(versions)} {
+			for name, text := range map[string]string{"main.tf": main, "versions.tf": requirements} {
 				if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}

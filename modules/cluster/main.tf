@@ -89,7 +89,7 @@ resource "aws_vpc_security_group_egress_rule" "load_balancer" {
 resource "aws_vpc_security_group_egress_rule" "all" {
   security_group_id = aws_security_group.this.id
   description       = "AWS, other registries and updates"
-  cidr_ipv4         = "0.0.0.0/0"
+  cidr_ipv4         = "0.0.0.0/0" #trivy:ignore:AVD-AWS-0104 the routes of the subnets bound it, and AWS has no list of all its addresses
   ip_protocol       = "-1"
   tags              = var.tags
 }

@@ -117,7 +117,7 @@ resource "aws_vpc_security_group_ingress_rule" "https" {
 resource "aws_vpc_security_group_egress_rule" "all" {
   security_group_id = aws_security_group.this.id
   description       = "AWS, the certificate authority and updates"
-  cidr_ipv4         = "0.0.0.0/0"
+  cidr_ipv4         = "0.0.0.0/0" #trivy:ignore:AVD-AWS-0104 AWS and the certificate authority have no list of all their addresses
   ip_protocol       = "-1"
   tags              = var.tags
 }
