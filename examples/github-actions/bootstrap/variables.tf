@@ -1,0 +1,20 @@
+variable "region" {
+  description = "Region of AWS, such as eu-west-1."
+  type        = string
+}
+
+variable "name" {
+  description = "Name of the registry, which begins the names of everything that CI may touch."
+  type        = string
+  default     = "images"
+}
+
+variable "bucket_arn" {
+  description = "ARN of the bucket with the images, which need not be there yet: `arn:aws:s3:::images-123456789012-eu-west-1` unless the registry is told otherwise."
+  type        = string
+}
+
+variable "repository" {
+  description = "The repository on GitHub, such as `example/infrastructure`."
+  type        = string
+}
