@@ -24,6 +24,8 @@ func TestModules(t *testing.T) {
 	terraform := awstest.NewTerraform(t)
 	modules, _ := filepath.Glob(filepath.Join(work, "modules", "*", "versions.tf"))
 	examples, _ := filepath.Glob(filepath.Join(work, "examples", "*", "versions.tf"))
+	bootstraps, _ := filepath.Glob(filepath.Join(work, "examples", "*", "bootstrap", "versions.tf"))
+	examples = append(examples, bootstraps...)
 	if len(modules) == 0 || len(examples) == 0 {
 		t.Fatalf("there are %d modules and %d examples", len(modules), len(examples))
 	}
@@ -33,7 +35,7 @@ func TestModules(t *testing.T) {
 			commands := [][]string{{"init", "-backend=false", "-input=false", "-no-color"}, {"validate", "-no-color"}, {"test", "-no-color"}}
 			tests, _ := filepath.Glob(filepath.Join(folder, "tests", "*.tftest.hcl"))
 			switch {
-			case filepath.Base(filepath.Dir(folder)) == "examples":
+			case filepath.Base(filepath.Dir(folder)) != "modules":
 				commands = commands[:2]
 			case len(tests) == 0:
 				t.Error("the module has no tests")

@@ -27,8 +27,9 @@ func TestReadmes(t *testing.T) {
 	}
 }
 
-// TestBreakEven: at that size both cost the same, below it ECR is cheaper, and the examples say so.
+// TestBreakEven: at that size both cost the same, below it ECR is cheaper, and examples and guide say so.
 func TestBreakEven(t *testing.T) {
+	guide := read(t, "templates/guides/on-aws.md")
 	for name, s := range shapes() {
 		if !s.whole {
 			continue
@@ -40,6 +41,9 @@ func TestBreakEven(t *testing.T) {
 		}
 		if below := at - 10; fixed+below*s3GBMonth <= below*ecrGBMonth {
 			t.Errorf("%s: ours is cheaper from less than %.0f GB on", name, at)
+		}
+		if row := regexp.MustCompile(`\[` + name + `\]\(\S+\) \| ` + thousands(int(at)) + ` GB \|\n`); !row.MatchString(guide) {
+			t.Errorf("the guide says another size than %.0f GB of %s", at, name)
 		}
 		if !strings.Contains(s.table(), "ECR is cheaper below some "+thousands(int(at))+" GB") {
 			t.Errorf("%s does not say from what size on it is worth it", name)
