@@ -19,16 +19,16 @@ type shape struct {
 var registryEndpoints = []string{"secretsmanager", "autoscaling", "sts", "kms", "logs"}
 
 func shapes() map[string]shape {
-	cluster := join(instances(2, "t4g.small", t4gSmallHour), loadBalancer(lcuWithRedirects), addresses(2, "the load balancer, one in each zone"), nat(), secrets(2), monitoring(2))
+	cluster := join(instances(2, "t4g.small", t4gSmallHour), loadBalancer(lcuWithRedirects), addresses(2, "the load balancer, one in each zone"), nat(), secrets(2), monitoring())
 	return map[string]shape{
 		"aws-cluster":            {whole: true, items: join(cluster, []item{{"Secret of the user ci", "1", secretMonth}})},
 		"migrate-from-registry2": {whole: true, items: cluster},
 		"aws-private": {whole: true, items: join(
-			instances(2, "t4g.small", t4gSmallHour), loadBalancer(lcuThroughServers), endpoints(len(registryEndpoints), 2), secrets(2), key(), monitoring(2),
+			instances(2, "t4g.small", t4gSmallHour), loadBalancer(lcuThroughServers), endpoints(len(registryEndpoints), 2), secrets(2), key(), monitoring(),
 		)},
 		"aws-existing-vpc": {whole: true, items: join(
 			instances(1, "t4g.medium", t4gMediumHour), spot(1, "t4g.medium", t4gMediumHour), loadBalancer(lcuWithRedirects),
-			addresses(2, "the load balancer, one in each zone"), cache(2), secrets(3), monitoring(2),
+			addresses(2, "the load balancer, one in each zone"), cache(2), secrets(3), monitoring(),
 		)},
 		"aws-single": {whole: true, items: join(instances(1, "t4g.micro", t4gMicroHour), addresses(1, "the Elastic IP"), secrets(3), alarms(1))},
 
@@ -37,7 +37,7 @@ func shapes() map[string]shape {
 		"cluster":       {items: join(instances(2, "t4g.small", t4gSmallHour), alarms(4))},
 		"cache":         {items: join(cache(2), secrets(1))},
 		"secrets":       {items: secrets(2)},
-		"monitoring":    {items: monitoring(2)},
+		"monitoring":    {items: monitoring()},
 		"single":        {items: join(instances(1, "t4g.micro", t4gMicroHour), addresses(1, "the Elastic IP"), alarms(1))},
 		"storage": {items: []item{
 			{"S3 storage, 1 TB", fmt.Sprintf("1,000 GB at %s", usd(s3GBMonth, 3)), 1000 * s3GBMonth},
@@ -113,13 +113,14 @@ func waf() []item {
 	return []item{{"WAF, with `rate_limit`", "1 list with 1 rule", wafACLMonth + wafRuleMonth}}
 }
 
-// monitoring is that of module registry, with the alarms that scaling makes for itself.
-func monitoring(servers int) []item {
+// monitoring is that of module registry with two servers, with the alarms that scaling makes for itself.
+func monitoring() []item {
+	const servers = 2
 	return []item{
 		{"Alarms", "7, and 4 of scaling", 11 * alarmMonth},
 		{"Metrics", "13 of requests to S3, 1 of the log", 14 * metricMonth},
 		{"Dashboard", "1; the first three of an account are free", dashboardMonth},
-		{"Logs", fmt.Sprintf("%g GB", float64(servers)*logsPerInstanceGB), float64(servers) * logsPerInstanceGB * logsGB},
+		{"Logs", fmt.Sprintf("%g GB", servers*logsPerInstanceGB), servers * logsPerInstanceGB * logsGB},
 	}
 }
 
