@@ -1,32 +1,198 @@
 package modules
 
 import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/registrykit/terraform-provider-registry/modules/awstest"
 )
 
+const domain = "registry.example.com"
+
+// stack is a root module that is applied, planned again, changed and destroyed, in an account of its own.
+type stack struct {
+	root      string
+	short     bool // also part of a short run
+	variables func(a *account) map[string]any
+	change    func(a *account, w *awstest.Workspace)
+	changes   []string // what the change's plan says, sorted
+	changed   func(a *account, w *awstest.Workspace)
+	images    string // a bucket that keeps images from a destroy
+}
+
+// account is what a stack finds.
+type account struct {
+	*testing.T
+	*awstest.Emulator
+	zone   string
+	images map[string]string // AMIs by name and architecture
+	server *awstest.Server
+}
+
 func TestAWS(t *testing.T) {
 	t.Parallel()
 	tf := awstest.NewTerraform(t)
-	t.Run("network", func(t *testing.T) {
-		e := awstest.Start(t, awstest.Options{})
-		w := tf.Workspace(t, "modules/testing/roots/network", e)
-		t.Log(w.Apply())
-		if changes, said := w.Plan(); len(changes) > 0 {
-			t.Errorf("%v\n%s", changes, said)
+	server := tf.BuildServer(t)
+	for _, s := range stacks() {
+		t.Run(filepath.Base(s.root), func(t *testing.T) {
+			if testing.Short() && !s.short {
+				t.Skip("SKIPPED in a short run: make e2e-aws")
+			}
+			t.Parallel()
+			s.run(t, tf, server)
+		})
+	}
+}
+
+func (s stack) run(t *testing.T, tf *awstest.Terraform, server string) {
+	a := &account{T: t, Emulator: awstest.Start(t, awstest.Options{}), images: map[string]string{}}
+	a.zone = a.HostedZone(t, "example.com")
+	for _, image := range []string{"v1/arm64", "v2/arm64", "v1/x86_64", "v2/x86_64"} {
+		a.images[image] = a.AMI(t, strings.ReplaceAll(image, "/", "-"), filepath.Base(image))
+	}
+	a.Keep(t)
+	site := awstest.NewSite(t)
+	a.server = site.ServeInstances(domain, server, a.Emulator)
+	site.ServeImages("index.docker.io", server, pushHelloWorld)
+
+	w := tf.Workspace(t, s.root, a.Emulator)
+	w.Env = append(w.Env, site.Env()...)
+	if s.variables != nil {
+		w.Variables(s.variables(a))
+	}
+	timing := &timing{t: t, last: time.Now()}
+	resources := w.Apply()
+	timing.done("apply of %d resources", resources)
+	mustBeEmpty(w, "the second plan")
+	timing.done("second plan: empty")
+	if s.change != nil {
+		s.change(a, w)
+		changes, said := w.Plan()
+		if got := texts(changes); !slices.Equal(got, s.changes) {
+			t.Errorf("the change would do\n\t%s\nwant\n\t%s\n%s", strings.Join(got, "\n\t"), strings.Join(s.changes, "\n\t"), said)
 		}
-		w.Variables(map[string]any{"egress": "endpoints"})
-		changes, _ := w.Plan()
-		t.Log(changes)
+		timing.done("plan of a change: %d", len(changes))
 		w.Apply()
-		if changes, said := w.Plan(); len(changes) > 0 {
-			t.Errorf("%v\n%s", changes, said)
+		timing.done("apply of the change")
+		if s.changed != nil {
+			s.changed(a, w)
 		}
-		w.Destroy()
-		for _, left := range e.Left(t) {
-			t.Errorf("left: %s", left)
+		mustBeEmpty(w, "the plan after the change")
+		timing.done("plan after it: empty")
+	}
+	if s.images != "" {
+		s.keepsImages(a, w)
+		timing.done("destroy: stopped at the bucket with images")
+	}
+	w.Destroy()
+	timing.done("destroy")
+	for _, left := range a.Left(t) {
+		t.Errorf("left: %s", left)
+	}
+	if refused := site.Refused(); len(refused) > 0 {
+		t.Errorf("somebody wanted to reach %v", refused)
+	}
+	t.Logf("%d calls of AWS", len(a.Calls(t)))
+}
+
+// keepsImages expects that a destroy stops at the bucket while it has images, and then empties it as its owner would.
+func (s stack) keepsImages(a *account, w *awstest.Workspace) {
+	a.Helper()
+	said, err := w.Run(10*time.Minute, "destroy", "-input=false", "-auto-approve")
+	if err == nil || !strings.Contains(said, "BucketNotEmpty") {
+		a.Fatalf("the destroy of a registry with images ends with %v, want BucketNotEmpty\n%s", err, said)
+	}
+	a.server.Stop()
+	if err := a.EmptyBucket(a.Context(), s.images); err != nil {
+		a.Fatal(err)
+	}
+}
+
+func mustBeEmpty(w *awstest.Workspace, which string) {
+	w.Helper()
+	if changes, said := w.Plan(); len(changes) > 0 {
+		w.Errorf("%s is not empty: %s\n%s", which, strings.Join(texts(changes), ", "), said)
+	}
+}
+
+func texts(changes []awstest.Change) []string {
+	var texts []string
+	for _, c := range changes {
+		texts = append(texts, c.String())
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// timing logs how long each step takes.
+type timing struct {
+	t    *testing.T
+	last time.Time
+}
+
+func (t *timing) done(format string, args ...any) {
+	now := time.Now()
+	t.t.Logf("%6.0f s  %s", now.Sub(t.last).Seconds(), fmt.Sprintf(format, args...))
+	t.last = now
+}
+
+// pushHelloWorld gives a registry the image that the examples begin with.
+func pushHelloWorld(address string) error {
+	image, err := random.Image(10_000, 1)
+	if err != nil {
+		return err
+	}
+	ref, err := name.ParseReference(address+"/library/hello-world:latest", name.Insecure)
+	if err != nil {
+		return err
+	}
+	return remote.Write(ref, image)
+}
+
+// replace edits a file of the example, as its user would.
+func replace(w *awstest.Workspace, file, old, new string) {
+	w.Helper()
+	text, err := os.ReadFile(filepath.Join(w.Dir, file))
+	if err != nil {
+		w.Fatal(err)
+	}
+	if strings.Count(string(text), old) != 1 {
+		w.Fatalf("%s has %q %d times", file, old, strings.Count(string(text), old))
+	}
+	w.Write(file, strings.Replace(string(text), old, new, 1))
+}
+
+// with returns variables with more of them.
+func with(variables map[string]any, more map[string]any) map[string]any {
+	all := maps.Clone(variables)
+	maps.Copy(all, more)
+	return all
+}
+
+// runOnly expects that all instances were launched from an image, in this number.
+func (a *account) runOnly(image string, number int) {
+	a.Helper()
+	instances, err := a.Launched(context.WithoutCancel(a.Context()))
+	if err != nil {
+		a.Fatal(err)
+	}
+	for _, i := range instances {
+		if i.Image != a.images[image] {
+			a.Errorf("%s runs %s, version %s, want %s", i.ID, i.Image, i.Version, a.images[image])
 		}
-		t.Log(len(e.Calls(t)))
-	})
+	}
+	if len(instances) != number {
+		a.Errorf("%d instances run, want %d", len(instances), number)
+	}
 }

@@ -28,7 +28,7 @@ module "single" {
   zone_id          = var.zone_id
   image            = var.image
   acme_email       = var.email
-  storage          = { bucket = module.storage.bucket, bucket_arn = module.storage.arn }
+  storage          = { bucket = { name = module.storage.bucket, arn = module.storage.arn } }
   http_secret_arn  = module.secrets.http_secret_arn
   admin_secret_arn = module.secrets.admin_secret_arn
 }

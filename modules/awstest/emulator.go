@@ -172,16 +172,28 @@ func (e *Emulator) Keep(t testing.TB) {
 
 func (e *Emulator) inventory(t testing.TB) map[string][]string {
 	t.Helper()
-	resp, err := http.Get(e.URL + "/awstest/inventory")
-	if err != nil {
+	var all map[string][]string
+	if err := e.get(t.Context(), "/awstest/inventory", &all); err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	var all map[string][]string
-	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
-		t.Fatalf("the emulator's inventory: %s, %v", resp.Status, err)
-	}
 	return all
+}
+
+// get asks the emulator what AWS cannot be asked.
+func (e *Emulator) get(ctx context.Context, path string, answer any) error {
+	req, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodGet, e.URL+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil {
+		return fmt.Errorf("%s: %s: %w", path, resp.Status, err)
+	}
+	return nil
 }
 
 // findPython finds the Python that moto_server runs with.

@@ -32,8 +32,8 @@ class Recorder:
         self.file = open(path, "a", buffering=1)
 
     def __call__(self, environ, start_response):
-        if environ["PATH_INFO"] == "/awstest/inventory":
-            body = json.dumps(inventory()).encode()
+        if environ["PATH_INFO"] in OWN:
+            body = json.dumps(OWN[environ["PATH_INFO"]]()).encode()
             start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
             return [body]
         call = describe(environ, self.app)
@@ -110,8 +110,8 @@ def principal(key):
 
 # What stays when everything is destroyed, here as at AWS: what is written down about what was.
 HISTORY = {
-    "autoscaling.lifecycle_hooks", "cloudwatch.metric_data", "ec2.launch_template_insert_order", "ec2.reservations", "events.event_sources",
-    "iam.access_keys", "moto_api.identification", "sts.assumed_roles", "logs.queries",
+    "ec2.tags",  # they go with what they are at
+    "ec2.reservations", "ec2.launch_template_insert_order", "ec2.deleted_amis", "sts.assumed_roles", "cloudwatch.metric_data",
 }
 
 
@@ -157,6 +157,8 @@ def inventory():
 def keys(value):
     if isinstance(value, dict):
         for key, item in list(value.items()):
+            if getattr(item, "state", None) in ("deleted", "terminated"):  # AWS still shows these for an hour
+                continue
             if isinstance(item, (dict, list, set)):  # a kind by region, or by type
                 yield from (f"{key}/{k}" for k in keys(item))
             else:
@@ -167,6 +169,9 @@ def keys(value):
                 yield item
             elif not isinstance(item, (dict, list, int, float)):
                 yield str(next((getattr(item, a) for a in ("arn", "id", "name") if getattr(item, a, None)), type(item).__name__))
+
+
+OWN = {"/awstest/inventory": inventory, "/awstest/instances": lambda: emulator_fixes.instances(DEFAULT_ACCOUNT_ID)}
 
 
 class Quiet(WSGIRequestHandler):

@@ -3,7 +3,9 @@
 import json
 
 from moto.core.responses import ActionResult, EmptyResult
-from moto.ec2.models import ec2_backends, launch_templates, security_groups
+from moto.ec2 import models as ec2_models
+from moto.ec2.models import amis, ec2_backends, launch_templates, security_groups
+from moto.ec2.responses import amis as amis_responses
 from moto.ec2.responses.launch_templates import LaunchTemplates
 from moto.ec2.utils import parse_user_data
 from moto.elasticache import models as cache
@@ -11,13 +13,17 @@ from moto.elasticache.exceptions import CacheSubnetGroupNotFound
 from moto.elasticache.responses import ElastiCacheResponse
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
+from moto.s3.responses import S3Response
 
 
 def install():
     fix_launch_templates()
     fix_security_groups()
     fix_bucket_policies()
+    fix_bucket_metrics()
     fix_cache()
+    fix_images()
+    fix_networks()
 
 
 def fix_launch_templates():
@@ -54,6 +60,37 @@ def fix_bucket_policies():
         return IAMPolicy(json.dumps(document)).is_action_permitted(action, resource)
 
     FakeBucket.get_permission = get_permission
+
+
+def fix_bucket_metrics():
+    """Metrics configurations of a bucket, which moto lacks, as they were put."""
+    stock = {method: getattr(S3Response, method) for method in ("_bucket_response_put", "_bucket_response_get", "_bucket_response_delete")}
+
+    def put(self, request, bucket_name, querystring):
+        if "metrics" not in querystring:
+            return stock["_bucket_response_put"](self, request, bucket_name, querystring)
+        metrics(self, bucket_name)[querystring["id"][0]] = self.body
+        return 200, {}, ""
+
+    def get(self, bucket_name, querystring):
+        if "metrics" not in querystring:
+            return stock["_bucket_response_get"](self, bucket_name, querystring)
+        found = metrics(self, bucket_name).get(querystring["id"][0])
+        if found is None:
+            return 404, {}, "<Error><Code>NoSuchConfiguration</Code><Message>The specified configuration does not exist.</Message></Error>"
+        return 200, {"Content-Type": "application/xml"}, found
+
+    def delete(self, bucket_name, querystring):
+        if "metrics" not in querystring:
+            return stock["_bucket_response_delete"](self, bucket_name, querystring)
+        metrics(self, bucket_name).pop(querystring["id"][0], None)
+        return 204, {}, ""
+
+    def metrics(self, bucket_name):
+        bucket = self.backend.get_bucket(bucket_name)
+        return bucket.__dict__.setdefault("metrics", {})
+
+    S3Response._bucket_response_put, S3Response._bucket_response_get, S3Response._bucket_response_delete = put, get, delete
 
 
 def insecure_transport(statement):
@@ -113,6 +150,58 @@ def member(group, name):
         "CacheParameterGroup": {"CacheParameterGroupName": group.cache_parameter_group_name or "default." + family, "ParameterApplyStatus": "in-sync"},
         "ARN": group.arn.replace(":replicationgroup:" + group.replication_group_id, ":cluster:" + name),
     }
+
+
+def fix_images():
+    """An image keeps what it is registered with."""
+    ami, responses = amis.Ami, amis_responses.AmisResponse
+    stock = responses.register_image
+    stock_mappings = ami.block_device_mappings
+
+    def register_image(self):
+        result = stock(self)
+        image = self.ec2_backend.amis[result.result["ImageId"]]
+        image.virtualization_type = self._get_param("VirtualizationType") or "hvm"
+        image.root_device_type = "ebs"
+        for parameter, attribute in (("Architecture", "architecture"), ("RootDeviceName", "root_device_name"), ("BootMode", "boot_mode"),
+                                     ("EnaSupport", "ena_support"), ("ImdsSupport", "imds_support"), ("BlockDeviceMappings", "mappings")):
+            if self._get_param(parameter):
+                setattr(image, attribute, self._get_param(parameter))
+        return result
+
+    responses.register_image = register_image
+    ami.block_device_mappings = property(lambda self: getattr(self, "mappings", None) or stock_mappings.fget(self))
+
+
+def fix_networks():
+    """What belongs to a NAT gateway or a VPC goes with it."""
+    backend = ec2_models.EC2Backend
+    stock_nat, stock_vpc = backend.delete_nat_gateway, backend.delete_vpc
+
+    def delete_nat_gateway(self, nat_gateway_id):
+        gateway = stock_nat(self, nat_gateway_id)
+        self.enis.pop(gateway._eni.id, None)
+        return gateway
+
+    def delete_vpc(self, vpc_id):
+        vpc = stock_vpc(self, vpc_id)
+        for acl in [a for a in self.network_acls.values() if a.vpc_id == vpc_id]:
+            self.network_acls.pop(acl.id)
+        return vpc
+
+    backend.delete_nat_gateway, backend.delete_vpc = delete_nat_gateway, delete_vpc
+
+
+def instances(account):
+    """What runs, with what it was launched with."""
+    return [
+        {
+            "ID": i.id, "Image": i.image_id, "Type": i.instance_type, "UserData": i.user_data.as_bytes().decode() if i.user_data else "", "Subnet": i.subnet_id,
+            "Group": getattr(getattr(i, "autoscaling_group", None), "name", ""),
+            "Version": {t["key"]: t["value"] for t in i.get_tags()}.get("aws:ec2launchtemplate:version", ""),
+        }
+        for backend in list(ec2_backends[account].values()) for i in backend.all_instances() if i.state != "terminated"
+    ]
 
 
 def inventory(account):

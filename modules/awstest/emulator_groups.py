@@ -185,7 +185,9 @@ def delete_group(backend, name):
 def update_group(group, **changes):
     """A call that does not name a policy or template leaves it as it is."""
     if not changes.get("mixed_instances_policy") and not changes.get("launch_template"):
-        changes["mixed_instances_policy"] = copy.deepcopy(group.mixed_instances_policy)
+        policy = changes["mixed_instances_policy"] = copy.deepcopy(group.mixed_instances_policy)
+        if policy:  # moto keeps both, and takes one
+            policy["LaunchTemplate"]["LaunchTemplateSpecification"].pop("LaunchTemplateName", None)
     stock_update(group, **changes)
 
 

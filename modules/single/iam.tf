@@ -17,7 +17,7 @@ data "aws_iam_policy_document" "this" {
   }
 
   dynamic "statement" {
-    for_each = local.in_bucket ? [var.storage.bucket_arn] : []
+    for_each = local.in_bucket ? [var.storage.bucket.arn] : []
 
     content {
       sid       = "Bucket"
@@ -27,7 +27,7 @@ data "aws_iam_policy_document" "this" {
   }
 
   dynamic "statement" {
-    for_each = local.in_bucket ? [var.storage.bucket_arn] : []
+    for_each = local.in_bucket ? [var.storage.bucket.arn] : []
 
     content {
       sid       = "Images"
@@ -37,7 +37,7 @@ data "aws_iam_policy_document" "this" {
   }
 
   dynamic "statement" {
-    for_each = var.storage.encrypted_by_kms ? [var.storage.kms_key_arn] : []
+    for_each = local.by_kms ? [var.storage.bucket.kms_key_arn] : []
 
     content {
       sid       = "ImagesKey"

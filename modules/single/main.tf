@@ -48,9 +48,10 @@ data "aws_route53_zone" "this" {
 
 locals {
   in_bucket = var.storage.bucket != null
+  by_kms    = try(var.storage.bucket.encrypted_by_kms, false)
 
   storage = local.in_bucket ? {
-    s3         = { bucket = var.storage.bucket, region = data.aws_region.this.id }
+    s3         = { bucket = var.storage.bucket.name, region = data.aws_region.this.id }
     filesystem = null
     } : {
     s3         = null

@@ -85,21 +85,21 @@ variable "acme_email" {
 }
 
 variable "storage" {
-  description = "Where images are: in `bucket`, an existing bucket; or, without one, on a volume of `volume_gib` that outlives the instance."
+  description = <<-EOT
+    Where images are: in `bucket`, an existing one, with its `name` and `arn`, and its key where it is `encrypted_by_kms`; or, without one, on a
+    volume of `volume_gib` that outlives the instance.
+  EOT
   type = object({
-    bucket           = optional(string)
-    bucket_arn       = optional(string)
-    kms_key_arn      = optional(string)
-    encrypted_by_kms = optional(bool, false)
-    volume_gib       = optional(number, 50)
+    bucket = optional(object({
+      name             = string
+      arn              = string
+      kms_key_arn      = optional(string)
+      encrypted_by_kms = optional(bool, false) # known before the key is made
+    }))
+    volume_gib = optional(number, 50)
   })
   default  = {}
   nullable = false
-
-  validation {
-    condition     = (var.storage.bucket == null) == (var.storage.bucket_arn == null)
-    error_message = "storage takes bucket and bucket_arn together."
-  }
 }
 
 variable "admin_secret_arn" {

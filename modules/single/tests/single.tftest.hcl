@@ -26,7 +26,7 @@ run "on_a_disk" {
 
 run "in_a_bucket" {
   variables {
-    storage     = { bucket = "images", bucket_arn = "arn:aws:s3:::images" }
+    storage     = { bucket = { name = "images", arn = "arn:aws:s3:::images" } }
     certificate = "installed"
   }
 
