@@ -8,11 +8,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/acm"
+	"github.com/aws/aws-sdk-go-v2/service/ebs"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
@@ -127,6 +131,30 @@ func (a *awsAccess) acmIn(config aws.Config, region string) *acm.Client {
 		o.Region = region
 		if a.settings.acmEndpoint != "" {
 			o.BaseEndpoint = aws.String(a.settings.acmEndpoint)
+		}
+	})
+}
+
+func (a *awsAccess) ec2In(config aws.Config, region string) *ec2.Client {
+	return ec2.NewFromConfig(config, func(o *ec2.Options) {
+		o.Region = region
+		if a.settings.ec2Endpoint != "" {
+			o.BaseEndpoint = aws.String(a.settings.ec2Endpoint)
+		}
+	})
+}
+
+// ebsIn is a client for the EBS direct API that tries a request so many times:
+// thousands of requests belong together there, so none may be lost to a moment
+// of throttling.
+func (a *awsAccess) ebsIn(config aws.Config, region string, attempts int) *ebs.Client {
+	return ebs.NewFromConfig(config, func(o *ebs.Options) {
+		o.Region = region
+		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+			r.MaxAttempts, r.RateLimiter = attempts, ratelimit.None
+		})
+		if a.settings.ebsEndpoint != "" {
+			o.BaseEndpoint = aws.String(a.settings.ebsEndpoint)
 		}
 	})
 }

@@ -169,12 +169,12 @@ func awsAdvice(err error) string {
 	}
 	_, isNetwork := errors.AsType[*net.OpError](err)
 	switch code := awsCode(err); {
-	case code == "AccessDenied" || code == "AccessDeniedException" || awsStatus(err) == http.StatusForbidden && code == "Forbidden":
+	case code == "AccessDenied" || code == "AccessDeniedException" || code == "UnauthorizedOperation" || awsStatus(err) == http.StatusForbidden && code == "Forbidden":
 		if said := notAuthorizedRE.FindStringSubmatch(err.Error()); said != nil {
 			permission = said[1]
 		}
-		return fmt.Sprintf("The credentials lack %s: allow it in the policy of the user or role that Terraform uses. A policy of the bucket or the organization may deny it, too.", permission)
-	case code == "InvalidAccessKeyId" || code == "UnrecognizedClientException" || code == "InvalidClientTokenId" || code == "ExpiredToken" || code == "ExpiredTokenException" || code == "InvalidToken":
+		return fmt.Sprintf("The credentials lack %s: allow it in the policy of the user or role that Terraform uses. A policy of the bucket, the key or the organization may deny it, too.", permission)
+	case code == "InvalidAccessKeyId" || code == "AuthFailure" || code == "UnrecognizedClientException" || code == "InvalidClientTokenId" || code == "ExpiredToken" || code == "ExpiredTokenException" || code == "InvalidToken":
 		return "The access key is unknown or has expired. Renew the credentials, or set others in aws of the provider block."
 	case code == "SignatureDoesNotMatch":
 		return "The secret key does not belong to the access key."

@@ -110,10 +110,16 @@ func startAWS(t *testing.T) *awsServer {
 }
 
 // awsOperation names a request: "PUT versioning" for S3, "ImportCertificate"
-// for ACM, the method alone for objects and buckets.
+// for ACM, "RegisterImage" for EC2, "StartSnapshot" for EBS, the method alone for objects and buckets.
 func awsOperation(r *http.Request) string {
 	if _, name, ok := strings.Cut(r.Header.Get("X-Amz-Target"), "."); ok {
 		return name
+	}
+	switch _, service := scopeOf(r); service {
+	case "ec2":
+		return formOf(r).Get("Action")
+	case "ebs":
+		return ebsOperation(r)
 	}
 	name := r.Method
 	if strings.Count(strings.Trim(r.URL.Path, "/"), "/") > 0 {
@@ -205,7 +211,7 @@ provider "registry" {
     region     = %q
     access_key = "test"
     secret_key = %q
-    endpoints  = { s3 = %[3]q, acm = %[3]q, sts = %[3]q }
+    endpoints  = { s3 = %[3]q, acm = %[3]q, sts = %[3]q, ebs = %[3]q, ec2 = %[3]q }
     %s
   }
 }

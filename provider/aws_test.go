@@ -195,7 +195,7 @@ func TestAWSUnknownArguments(t *testing.T) {
 
 // What the requests need is what the documentation says that they need.
 func TestAWSPermissionsAreDocumented(t *testing.T) {
-	for page, pattern := range map[string]string{"s3_storage.md": "s3_bucket*.go", "acm_certificate.md": "acm_import.go"} {
+	for page, pattern := range map[string]string{"s3_storage.md": "s3_bucket*.go", "acm_certificate.md": "acm_import.go", "server_image.md": "server_image_*.go"} {
 		sources, err := filepath.Glob(pattern)
 		if err != nil || len(sources) == 0 {
 			t.Fatal(pattern, err)
@@ -205,7 +205,7 @@ func TestAWSPermissionsAreDocumented(t *testing.T) {
 			t.Fatal(err)
 		}
 		documented := slices.Concat(bucketActions(), objectActions()) // of iam_policy_json
-		for _, match := range regexp.MustCompile("`((?:s3|acm):[A-Z][A-Za-z]+)`").FindAllStringSubmatch(string(docs), -1) {
+		for _, match := range regexp.MustCompile("`((?:s3|acm|ebs|ec2):[A-Z][A-Za-z]+)`").FindAllStringSubmatch(string(docs), -1) {
 			documented = append(documented, match[1])
 		}
 		needed := 0
@@ -304,7 +304,7 @@ func (s *awsServer) protocol(t *testing.T) tfprotov6.ProviderServer {
 		given[name] = tftypes.NewValue(tftypes.String, text)
 	}
 	at := tftypes.NewValue(tftypes.String, s.url)
-	given["endpoints"] = tftypes.NewValue(endpoints, map[string]tftypes.Value{"s3": at, "acm": at, "sts": at})
+	given["endpoints"] = tftypes.NewValue(endpoints, map[string]tftypes.Value{"s3": at, "acm": at, "sts": at, "ebs": at, "ec2": at})
 	block := configOf(t, map[string]any{"aws": given})
 	raw, err := tfprotov6.NewDynamicValue(block.Raw.Type(), block.Raw)
 	if err != nil {

@@ -39,7 +39,11 @@ func timeoutRule() stringRule {
 
 // within bounds an operation by what the attribute timeouts says.
 func within(ctx context.Context, timeouts types.Object, operation string) (context.Context, context.CancelFunc) {
-	d := defaultTimeout(operation)
+	return withinOr(ctx, timeouts, operation, defaultTimeout(operation))
+}
+
+// withinOr is within for operations that take another time by default.
+func withinOr(ctx context.Context, timeouts types.Object, operation string, d time.Duration) (context.Context, context.CancelFunc) {
 	if text, ok := timeouts.Attributes()[operation].(types.String); ok {
 		if given, err := parseTimeout(text.ValueString()); err == nil {
 			d = given

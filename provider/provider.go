@@ -40,6 +40,9 @@ type registryProvider struct {
 	// verifyPatience is how long registry_s3_storage bears with denials when it
 	// tries a bucket: a new policy takes its time to reach everywhere.
 	verifyPatience time.Duration
+	// uploadAttempts is how often registry_server_image tries each request of an
+	// upload.
+	uploadAttempts int
 	// awsTransport carries the requests to AWS; nil is the SDK's own.
 	awsTransport http.RoundTripper
 }
@@ -50,7 +53,7 @@ func New(version string) func() provider.Provider {
 }
 
 func newProvider(version string) *registryProvider {
-	return &registryProvider{version: version, now: time.Now, getenv: os.Getenv, inUseTimeout: 15 * time.Second, verifyPatience: 20 * time.Second}
+	return &registryProvider{version: version, now: time.Now, getenv: os.Getenv, inUseTimeout: 15 * time.Second, verifyPatience: 20 * time.Second, uploadAttempts: 12}
 }
 
 // providerModel is the provider block.
@@ -127,6 +130,7 @@ func (p *registryProvider) Resources(context.Context) []func() resource.Resource
 		func() resource.Resource { return &acmCertificateResource{now: p.now} },
 		func() resource.Resource { return &certificateResource{now: p.now} },
 		func() resource.Resource { return &serverCertificateResource{} },
+		func() resource.Resource { return &serverImageResource{attempts: p.uploadAttempts} },
 		func() resource.Resource { return &imageResource{} },
 		func() resource.Resource { return &policyResource{inUseTimeout: p.inUseTimeout} },
 		func() resource.Resource { return &s3StorageResource{verifyPatience: p.verifyPatience} },

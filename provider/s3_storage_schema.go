@@ -220,6 +220,12 @@ func notOfAWS() stringRule {
 
 // timeoutsSchema is the attribute timeouts for these operations.
 func timeoutsSchema(operations ...string) schema.SingleNestedAttribute {
+	return timeoutsSchemaFor(defaultTimeout, operations...)
+}
+
+// timeoutsSchemaFor is timeoutsSchema for operations that take another time by
+// default.
+func timeoutsSchemaFor(standard func(operation string) time.Duration, operations ...string) schema.SingleNestedAttribute {
 	s := schema.SingleNestedAttribute{
 		Optional:            true,
 		MarkdownDescription: "For how long AWS is tried, as durations such as `90s` or `10m`.",
@@ -228,7 +234,7 @@ func timeoutsSchema(operations ...string) schema.SingleNestedAttribute {
 	for _, operation := range operations {
 		s.Attributes[operation] = schema.StringAttribute{
 			Optional:            true,
-			MarkdownDescription: fmt.Sprintf("For the operation %s. Defaults to `%s`.", operation, shortDuration(defaultTimeout(operation))),
+			MarkdownDescription: fmt.Sprintf("For the operation %s. Defaults to `%s`.", operation, shortDuration(standard(operation))),
 			Validators:          []validator.String{timeoutRule()},
 		}
 	}
