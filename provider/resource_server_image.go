@@ -132,6 +132,9 @@ func (r *serverImageResource) Read(ctx context.Context, req resource.ReadRequest
 		resp.State.RemoveResource(ctx)
 	default:
 		resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+		if imported {
+			keep(ctx, resp.Private, creationKey, p.creation, &resp.Diagnostics)
+		}
 	}
 }
 
@@ -171,6 +174,9 @@ func (m *serverImageModel) refresh(ctx context.Context, p *publication, imported
 			continue
 		}
 		image, err := p.in(region).image(ctx, p.there[region].image)
+		if err == nil && image != nil && broken(image) {
+			image = nil // the next update copies it once more
+		}
 		if err == nil && image != nil {
 			settings, err = p.in(region).settings(ctx, image)
 			all, copies = append(all, settings), append(copies, region)
@@ -197,7 +203,7 @@ func (m *serverImageModel) adopt(ctx context.Context, p *publication, image *ec2
 		diags.AddError("Not an image of this resource", fmt.Sprintf("The image %s has no tag %s: a registry_server_image did not publish it. Use its id where it is needed.", aws.ToString(image.ImageId), tagSHA256))
 		return false
 	}
-	m.SourceSHA256 = types.StringValue(sum)
+	m.SourceSHA256, p.creation = types.StringValue(sum), tagOf(image.Tags, tagCreation)
 	s, err := p.home().snapshot(ctx, snapshotOf(image))
 	if err == nil && s != nil && aws.ToBool(s.Encrypted) {
 		m.KMSKeyID = types.StringPointerValue(s.KmsKeyId)

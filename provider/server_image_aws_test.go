@@ -101,6 +101,11 @@ func (s *ec2Server) client(region string) *ec2.Client {
 	})
 }
 
+// overlay is a client of moto with what it lacks.
+func (s *ec2Server) overlay(region string) *ec2.Client {
+	return ec2.New(ec2.Options{BaseEndpoint: aws.String(s.url), Region: region, Credentials: s.client(region).Options().Credentials})
+}
+
 func (s *ec2Server) answer(w http.ResponseWriter, r *http.Request) {
 	region, _ := scopeOf(r)
 	switch operation := awsOperation(r); operation {
@@ -221,7 +226,7 @@ type xmlImage struct {
 	Deprecation  string   `xml:"deprecationTime,omitempty"`
 	Device       string   `xml:"blockDeviceMapping>item>deviceName"`
 	Snapshot     string   `xml:"blockDeviceMapping>item>ebs>snapshotId"`
-	Size         string   `xml:"blockDeviceMapping>item>ebs>volumeSize"`
+	Size         string   `xml:"blockDeviceMapping>item>ebs>volumeSize,omitempty"`
 	Tags         []xmlTag `xml:"tagSet>item"`
 }
 
@@ -433,7 +438,7 @@ func refuseEC2(code int, name, message string) fault {
 	}
 }
 
-// snapshotsStarted are the ids of those that were begun and are there.
+// snapshotsLeft are the ids of those that were begun and are there.
 func (s *ec2Server) snapshotsLeft(t *testing.T) []string {
 	t.Helper()
 	var left []string

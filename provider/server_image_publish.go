@@ -83,7 +83,7 @@ func (p *publication) ours(tags []ec2types.Tag) bool {
 // takeOver makes what another creation has left part of this one, so that the
 // deletion of the other leaves it alone.
 func (p *publication) takeOver(ctx context.Context, r imageRegion, tags []ec2types.Tag, ids ...string) error {
-	if tagOf(tags, tagCreation) == p.creation {
+	if p.creation == "" || tagOf(tags, tagCreation) == p.creation {
 		return nil
 	}
 	return r.tag(ctx, map[string]string{tagCreation: p.creation}, ids...)

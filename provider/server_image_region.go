@@ -92,14 +92,18 @@ func (r imageRegion) snapshotTagged(ctx context.Context, key, value string) (*ec
 		if err != nil {
 			return nil, needs("ec2:DescribeSnapshots", err)
 		}
-		i := slices.IndexFunc(page.Snapshots, func(s ec2types.Snapshot) bool {
-			return s.State == ec2types.SnapshotStatePending || s.State == ec2types.SnapshotStateCompleted
-		})
-		if i >= 0 {
-			return &page.Snapshots[i], nil
+		for i := range page.Snapshots {
+			if usable(&page.Snapshots[i]) {
+				return &page.Snapshots[i], nil
+			}
 		}
 	}
 	return nil, nil
+}
+
+// usable reports whether a snapshot is complete or can still be.
+func usable(s *ec2types.Snapshot) bool {
+	return s.State == ec2types.SnapshotStatePending || s.State == ec2types.SnapshotStateCompleted
 }
 
 // register makes an image of a snapshot. The request cannot be told from a

@@ -95,5 +95,5 @@ func (p *publication) unfinished(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	s, err := home.snapshot(ctx, known)
-	return err == nil && s != nil && isUnfinished(s.Tags), err
+	return err == nil && s != nil && isUnfinished(s.Tags) && usable(s), err
 }
