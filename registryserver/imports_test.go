@@ -31,7 +31,8 @@ var mayImport = map[string][]string{
 	"registryserver/client":              {"registryserver/oci"},
 	"registryserver/rediscache":          {"registryserver/auth"},
 	"registryserver/awshost":             {},
-	"registryserver/ociapi":              {"registryserver/auth", "registryserver/oci", "registryserver/registry", "registryserver/storage"},
+	"registryserver/archive":             {"registryserver/oci"},
+	"registryserver/ociapi":              {"registryserver/archive", "registryserver/auth", "registryserver/oci", "registryserver/registry", "registryserver/storage"},
 	"registryserver/adminapi": {"registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/oci",
 		"registryserver/registry", "registryserver/storage"},
 	"registryserver/server": {"registryserver/adminapi", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/oci", "registryserver/ociapi",
@@ -48,7 +49,7 @@ var testsMayAlsoImport = map[string][]string{
 var storesForTests = []string{"registryserver/storage/fsstore", "registryserver/storage/storagetest"}
 
 // withoutHTTP are the packages that would work the same behind any other protocol.
-var withoutHTTP = []string{"registryserver/oci", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/registry"}
+var withoutHTTP = []string{"registryserver/archive", "registryserver/oci", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/registry"}
 
 func TestImportsRunOneWay(t *testing.T) {
 	for file, imports := range sourceFiles(t) {

@@ -1,6 +1,6 @@
-// Package ociapi is the HTTP of the OCI distribution-spec 1.1, below /v2/, and
-// of Docker's token authentication, /token. A
-// request takes one path: parse (a pure function), authenticate, authorise, a
+// Package ociapi is the HTTP of the OCI distribution-spec 1.1, below /v2/, of
+// Docker's token authentication, /token, and of images as archives, below
+// ArchivesPath. A request takes one path: parse (a pure function), authenticate, authorise, a
 // small handler from a table that returns an error, and one place that writes
 // errors.
 package ociapi
@@ -95,6 +95,7 @@ func New(c Config) *API {
 		kindUploads:   {"POST": a.startUpload},
 		kindUpload:    {"GET": a.uploadStatus, "PATCH": a.patchUpload, "PUT": a.putUpload, "DELETE": a.cancelUpload},
 		kindReferrers: {"GET": a.referrers},
+		kindArchive:   {"GET": a.getArchive, "HEAD": a.getArchive},
 	}
 	return a
 }

@@ -57,9 +57,10 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, req request, er
 	}
 }
 
-// challenge says how to log in. /token itself takes a password.
+// challenge says how to log in. /token itself takes a password, and so does what
+// is fetched with curl.
 func (a *API) challenge(r *http.Request, req request) string {
-	if req.kind == kindToken {
+	if req.kind == kindToken || req.kind == kindArchive {
 		return a.Gate.BasicChallenge()
 	}
 	return a.Gate.Challenge(r, req.repo, req.scope()...)

@@ -20,7 +20,8 @@ const (
 	kindUploads // the collection: POST begins an upload
 	kindUpload  // one upload
 	kindReferrers
-	kindToken // not below /v2/, and never parsed
+	kindArchive // below ArchivesPath, and parsed by parseArchive
+	kindToken   // not below /v2/, and never parsed
 )
 
 // request is a request, parsed: where it goes and what for. Its names are
@@ -29,7 +30,7 @@ type request struct {
 	kind   kind
 	method string
 	repo   oci.Repository
-	ref    oci.Reference // kindManifest
+	ref    oci.Reference // kindManifest, kindArchive
 	digest oci.Digest    // kindBlob, kindReferrers
 	upload string        // kindUpload: the id in the path
 	query  url.Values

@@ -155,6 +155,8 @@ func (s *Server) routes(oci *ociapi.API, admin http.Handler) http.Handler {
 			oci.ServeHTTP(w, r)
 		case "token":
 			oci.ServeToken(w, r)
+		case "archives":
+			oci.ServeArchive(w, r)
 		case "admin":
 			http.StripPrefix(strings.TrimSuffix(s.prefix(), "/"), admin).ServeHTTP(w, r)
 		case "healthz":
@@ -186,6 +188,8 @@ func (s *Server) area(r *http.Request) string {
 	switch {
 	case ok && first == "v2":
 		return "v2"
+	case ok && strings.HasPrefix(rest, ociapi.ArchivesPath):
+		return "archives"
 	case ok && first == "api":
 		return "admin"
 	case ok && rest == "token" && s.gate.ServesTokens():
@@ -199,7 +203,7 @@ func (s *Server) endpoint(r *http.Request) string {
 	switch area := s.area(r); area {
 	case "v2":
 		return ociapi.Endpoint(r.Method, r.URL, s.prefix())
-	case "admin", "token":
+	case "admin", "archives", "token":
 		return area
 	case "":
 		return "unknown"
