@@ -19,7 +19,7 @@ const module = "github.com/registrykit/terraform-provider-registry"
 var mayImport = map[string][]string{
 	".":                                  {"provider"},
 	"provider":                           {"registryserver/client", "registryserver/oci"},
-	"registryserver":                     {"registryserver/server"},
+	"registryserver":                     {"registryserver/archive", "registryserver/oci", "registryserver/registry", "registryserver/server", "registryserver/transfer"},
 	"registryserver/oci":                 {},
 	"registryserver/storage":             {"registryserver/oci"},
 	"registryserver/storage/fsstore":     {"registryserver/oci", "registryserver/storage"},
@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"registryserver/rediscache":          {"registryserver/auth"},
 	"registryserver/awshost":             {},
 	"registryserver/archive":             {"registryserver/oci"},
+	"registryserver/transfer":            {"registryserver/archive", "registryserver/client", "registryserver/oci", "registryserver/registry"},
 	"registryserver/ociapi":              {"registryserver/archive", "registryserver/auth", "registryserver/oci", "registryserver/registry", "registryserver/storage"},
 	"registryserver/adminapi": {"registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/oci",
 		"registryserver/registry", "registryserver/storage"},

@@ -27,6 +27,8 @@ Usage:
   registryserver config [config.yml]   check the configuration and print it, secrets masked;
                                        --check-storage tries every access to the storage instead
   registryserver fsck [config.yml]     check the storage; --repair mends it, --json is for programs
+  registryserver import SOURCE TO      put images from an archive, such as docker save writes, into a registry
+  registryserver export IMAGE DEST     write an image as an archive for docker load
   registryserver client-setup HOST     print what each client needs to trust a private CA and to log in
   registryserver version               print the version
 
@@ -50,11 +52,17 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) > 0 && args[0] == "fsck" {
-		return fsck(ctx, args[1:], stdout, stderr)
-	}
-	if len(args) > 0 && args[0] == "config" {
-		return config(ctx, args[1:], stdout, stderr)
+	if len(args) > 0 {
+		switch args[0] {
+		case "fsck":
+			return fsck(ctx, args[1:], stdout, stderr)
+		case "config":
+			return config(ctx, args[1:], stdout, stderr)
+		case "import":
+			return importImages(ctx, args[1:], stdout, stderr)
+		case "export":
+			return exportImage(ctx, args[1:], stdout, stderr)
+		}
 	}
 	if len(args) > 0 && args[0] == "client-setup" {
 		return clientSetup(args[1:], stdout, stderr)

@@ -34,6 +34,7 @@ func TestArchivesOfClients(t *testing.T) {
 		fill(t, w)
 		w.run(t, "sh", "-ec", fetch+" | docker load").prints(t, "Loaded image: "+ref)
 		w.expectDockerImage(t, ref, configDigest(t, w.image))
+		t.Run("import", func(t *testing.T) { dockerImport(t, w, ref) })
 	})
 	t.Run("podman", func(t *testing.T) {
 		t.Parallel()
@@ -55,4 +56,25 @@ func TestArchivesOfClients(t *testing.T) {
 		}
 		sameAsLayout(t, filepath.Join(w.home, "oci-archive"), w.image)
 	})
+}
+
+// dockerImport is what people do who keep images as files named by a commit: what docker save writes goes into the registry, and comes back.
+func dockerImport(t *testing.T, w *world, ref string) {
+	const app, pushed = "app:3f2a9c1", registryHost + "/app:3f2a9c1"
+	id := configDigest(t, w.image)
+	program := "REGISTRYSERVER_USERNAME=" + adminUser + " REGISTRYSERVER_PASSWORD='" + adminPassword + "' " + buildServer(t) + " "
+	w.run(t, "docker", "tag", ref, app).ok(t)
+	w.run(t, "sh", "-ec", "docker save "+app+" | "+program+"import --ca ca.pem - "+registryHost+"/app").prints(t, pushed+"@sha256:")
+	w.run(t, "sh", "-ec", "docker save "+app+" | gzip >3f2a9c1.tar.gz && "+program+"import --ca ca.pem 3f2a9c1.tar.gz "+registryHost+"/zipped/app").ok(t)
+	w.run(t, "docker", "image", "rm", "--force", app, ref).ok(t)
+	w.run(t, "sh", "-ec", program+"export --ca ca.pem "+pushed+" - | docker load").prints(t, "Loaded image: "+pushed)
+	w.expectDockerImage(t, pushed, id)
+
+	// Docker itself pulls what was imported, and finds the same image.
+	c := docker()
+	c.trust(t, w)
+	c.login(t, w, registryHost, adminUser, adminPassword).ok(t)
+	w.run(t, "docker", "image", "rm", "--force", pushed).ok(t)
+	w.run(t, "docker", "pull", registryHost+"/zipped/app:3f2a9c1").ok(t)
+	w.expectDockerImage(t, registryHost+"/zipped/app:3f2a9c1", id)
 }

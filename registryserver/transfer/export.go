@@ -1,0 +1,23 @@
+package transfer
+
+import (
+	"context"
+	"io"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/archive"
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+)
+
+// Export writes an image of a source as a tar file, and returns its digest.
+// Platform and names are as archive.Choose and archive.NewPlan take them.
+func Export(ctx context.Context, w io.Writer, from archive.Source, d oci.Digest, platform string, names []string) (oci.Digest, error) {
+	chosen, err := archive.Choose(ctx, from, d, platform)
+	if err != nil {
+		return d, err
+	}
+	plan, err := archive.NewPlan(ctx, from, chosen, names)
+	if err != nil {
+		return chosen, err
+	}
+	return chosen, plan.Write(ctx, w, from)
+}
