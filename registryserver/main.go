@@ -29,6 +29,7 @@ Usage:
   registryserver fsck [config.yml]     check the storage; --repair mends it, --json is for programs
   registryserver import SOURCE TO      put images from an archive, such as docker save writes, into a registry
   registryserver export IMAGE DEST     write an image as an archive for docker load
+  registryserver copy SOURCE DEST      copy images between registries, one or all
   registryserver client-setup HOST     print what each client needs to trust a private CA and to log in
   registryserver version               print the version
 
@@ -62,6 +63,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return importImages(ctx, args[1:], stdout, stderr)
 		case "export":
 			return exportImage(ctx, args[1:], stdout, stderr)
+		case "copy":
+			return copyImages(ctx, args[1:], stdout, stderr)
 		}
 	}
 	if len(args) > 0 && args[0] == "client-setup" {

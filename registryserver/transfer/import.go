@@ -96,7 +96,7 @@ func (i Import) assign() ([]assigned, error) {
 	}
 	if !i.Tag.IsZero() {
 		if len(images) > 1 {
-			return nil, fmt.Errorf("there are %d images in the archive, and %s:%s can be only one of them; choose with --image: %s", len(images), i.Repository, i.Tag, labels(images))
+			return nil, fmt.Errorf("there are %d images in the archive, and %s:%s can be only one of them; choose with --image: %s", len(images), i.Repository, i.Tag, labelsOf(images))
 		}
 		return []assigned{{images[0], i.Repository, []oci.Tag{i.Tag}}}, nil
 	}
@@ -114,7 +114,7 @@ func (i Import) assign() ([]assigned, error) {
 			for _, tag := range t.tags {
 				key := t.repository + ":" + tag.String()
 				if taken[key] {
-					return nil, fmt.Errorf("several images in the archive would become %s; choose with --image: %s", key, labels(images))
+					return nil, fmt.Errorf("several images in the archive would become %s; choose with --image: %s", key, labelsOf(images))
 				}
 				taken[key] = true
 			}
@@ -122,7 +122,7 @@ func (i Import) assign() ([]assigned, error) {
 		all = append(all, targets...)
 	}
 	if i.Repository != "" && len(from) > 1 && len(images) > 1 {
-		return nil, fmt.Errorf("the archive has images of %d repositories; choose one with --image, or leave the name out: %s", len(from), labels(images))
+		return nil, fmt.Errorf("the archive has images of %d repositories; choose one with --image, or leave the name out: %s", len(from), labelsOf(images))
 	}
 	return all, nil
 }
@@ -172,11 +172,11 @@ func (i Import) picked() ([]archive.Image, error) {
 			}
 		}
 	}
-	return nil, errors.New("there is no image " + i.Pick + " in the archive; it has " + labels(images))
+	return nil, errors.New("there is no image " + i.Pick + " in the archive; it has " + labelsOf(images))
 }
 
-// labels lists images for a message.
-func labels(images []archive.Image) string {
+// labelsOf lists images for a message.
+func labelsOf(images []archive.Image) string {
 	const most = 20
 	var names []string
 	for _, image := range images[:min(len(images), most)] {

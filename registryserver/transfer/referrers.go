@@ -79,32 +79,29 @@ type Referrer interface {
 	Referrers(ctx context.Context, d oci.Digest) (found []oci.Descriptor, can bool, err error)
 }
 
-// Referrers copies what refers to a manifest, to its children, and to those in
-// turn. It returns how many were found.
-func (c *Copier) Referrers(ctx context.Context, from Referrer, to Place, d oci.Digest) (int, error) {
+// Referrers copies what refers to a manifest, and to that in turn. It returns how
+// many were found, and whether the source can say.
+func (c *Copier) Referrers(ctx context.Context, from Referrer, to Place, d oci.Digest) (n int, can bool, err error) {
 	return c.referrers(ctx, from, to, d, 0)
 }
 
-func (c *Copier) referrers(ctx context.Context, from Referrer, to Place, d oci.Digest, depth int) (int, error) {
+func (c *Copier) referrers(ctx context.Context, from Referrer, to Place, d oci.Digest, depth int) (int, bool, error) {
 	if depth > maxDepth {
-		return 0, nil
+		return 0, true, nil
 	}
 	found, can, err := from.Referrers(ctx, d)
 	if err != nil {
-		return 0, fmt.Errorf("the referrers of %s: %w", d, err)
-	}
-	if !can {
-		return 0, nil // its tags say it
+		return 0, can, fmt.Errorf("the referrers of %s: %w", d, err)
 	}
 	n := 0
 	for _, r := range found {
 		if err := c.Manifest(ctx, from, to, r.Digest); err != nil {
-			return n, fmt.Errorf("%s, which refers to %s: %w", r.Digest, d, err)
+			return n, can, fmt.Errorf("%s, which refers to %s: %w", r.Digest, d, err)
 		}
-		more, err := c.referrers(ctx, from, to, r.Digest, depth+1)
+		more, _, err := c.referrers(ctx, from, to, r.Digest, depth+1)
 		if n += 1 + more; err != nil {
-			return n, err
+			return n, can, err
 		}
 	}
-	return n, nil
+	return n, can, nil
 }

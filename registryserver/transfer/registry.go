@@ -75,10 +75,19 @@ func (r *Remote) Address() Address { return r.address }
 func (r *Remote) client(ctx context.Context, scopes ...string) (*http.Client, error) {
 	t, err := transport.NewWithContext(ctx, r.address.Registry, r.login, r.transport, scopes)
 	if err != nil {
-		return nil, fmt.Errorf("log in to %s: %w", r.address.Registry, err)
+		return nil, &loginError{r.address.Registry.RegistryStr(), err}
 	}
 	return &http.Client{Transport: t}, nil
 }
+
+// loginError: the registry did not let us in.
+type loginError struct {
+	registry string
+	err      error
+}
+
+func (e *loginError) Error() string { return "log in to " + e.registry + ": " + e.err.Error() }
+func (e *loginError) Unwrap() error { return e.err }
 
 // Bounds of what is read of lists.
 const (
