@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
 	smithymiddleware "github.com/aws/smithy-go/middleware"
@@ -155,6 +156,15 @@ func (a *awsAccess) ebsIn(config aws.Config, region string, attempts int) *ebs.C
 		})
 		if a.settings.ebsEndpoint != "" {
 			o.BaseEndpoint = aws.String(a.settings.ebsEndpoint)
+		}
+	})
+}
+
+func (a *awsAccess) ssmIn(config aws.Config, region string) *ssm.Client {
+	return ssm.NewFromConfig(config, func(o *ssm.Options) {
+		o.Region = region
+		if a.settings.ssmEndpoint != "" {
+			o.BaseEndpoint = aws.String(a.settings.ssmEndpoint)
 		}
 	})
 }

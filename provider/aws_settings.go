@@ -35,6 +35,7 @@ type awsEndpointsModel struct {
 	ACM types.String `tfsdk:"acm"`
 	EBS types.String `tfsdk:"ebs"`
 	EC2 types.String `tfsdk:"ec2"`
+	SSM types.String `tfsdk:"ssm"`
 	STS types.String `tfsdk:"sts"`
 }
 
@@ -42,7 +43,7 @@ type awsEndpointsModel struct {
 type awsSettings struct {
 	region, profile, accessKey, secretKey, token               string
 	assumeRoleARN, assumeRoleExternalID, assumeRoleSessionName string
-	s3Endpoint, acmEndpoint, stsEndpoint                       string
+	s3Endpoint, acmEndpoint, ssmEndpoint, stsEndpoint          string
 	ebsEndpoint, ec2Endpoint                                   string
 	s3UsePathStyle                                             types.Bool
 }
@@ -70,7 +71,7 @@ func resolveAWS(ctx context.Context, object types.Object, diags *diag.Diagnostic
 	for name, value := range map[string]attr.Value{
 		"region": m.Region, "profile": m.Profile, "access_key": m.AccessKey, "secret_key": m.SecretKey, "token": m.Token,
 		"assume_role_arn": m.AssumeRoleARN, "assume_role_external_id": m.AssumeRoleExternalID, "assume_role_session_name": m.AssumeRoleSessionName,
-		"s3_use_path_style": m.S3UsePathStyle, "endpoints": m.Endpoints, "endpoints.s3": e.S3, "endpoints.acm": e.ACM, "endpoints.ebs": e.EBS, "endpoints.ec2": e.EC2, "endpoints.sts": e.STS,
+		"s3_use_path_style": m.S3UsePathStyle, "endpoints": m.Endpoints, "endpoints.s3": e.S3, "endpoints.acm": e.ACM, "endpoints.ebs": e.EBS, "endpoints.ec2": e.EC2, "endpoints.ssm": e.SSM, "endpoints.sts": e.STS,
 	} {
 		if value.IsUnknown() {
 			unknown = append(unknown, "aws."+name)
@@ -85,7 +86,7 @@ func resolveAWS(ctx context.Context, object types.Object, diags *diag.Diagnostic
 		region: m.Region.ValueString(), profile: m.Profile.ValueString(),
 		accessKey: m.AccessKey.ValueString(), secretKey: m.SecretKey.ValueString(), token: m.Token.ValueString(),
 		assumeRoleARN: m.AssumeRoleARN.ValueString(), assumeRoleExternalID: m.AssumeRoleExternalID.ValueString(), assumeRoleSessionName: session,
-		s3Endpoint: e.S3.ValueString(), acmEndpoint: e.ACM.ValueString(), stsEndpoint: e.STS.ValueString(),
+		s3Endpoint: e.S3.ValueString(), acmEndpoint: e.ACM.ValueString(), ssmEndpoint: e.SSM.ValueString(), stsEndpoint: e.STS.ValueString(),
 		ebsEndpoint: e.EBS.ValueString(), ec2Endpoint: e.EC2.ValueString(),
 		s3UsePathStyle: m.S3UsePathStyle,
 	}, unknown
@@ -104,7 +105,7 @@ func awsSchema() schema.SingleNestedAttribute {
 	role := stringvalidator.AlsoRequires(sibling("assume_role_arn"))
 	return schema.SingleNestedAttribute{
 		Optional: true,
-		MarkdownDescription: "How to reach AWS, for `registry_s3_storage`, `registry_acm_certificate` and `registry_server_image` only. " +
+		MarkdownDescription: "How to reach AWS, for `registry_s3_storage`, `registry_acm_certificate`, `registry_server_image` and `boot_reports` only. " +
 			"What is left open comes from where the AWS SDK and its command line look for it: `AWS_*` variables, the shared configuration files, a web identity, the role of the container or instance. Nothing of it is read before an object needs it.",
 		Attributes: map[string]schema.Attribute{
 			"region":                   text("Region of objects that name none, such as `eu-central-1`. Defaults to `AWS_REGION`, or the region of the profile.", regionRule()),
@@ -127,6 +128,7 @@ func awsSchema() schema.SingleNestedAttribute {
 					"acm": text("URL of the certificate manager (ACM).", awsEndpointRule()),
 					"ebs": text("URL of the EBS direct API, in every region.", awsEndpointRule()),
 					"ec2": text("URL of EC2, in every region.", awsEndpointRule()),
+					"ssm": text("URL of Systems Manager (SSM), whose parameter `boot_reports` names.", awsEndpointRule()),
 					"sts": text("URL of the security token service (STS), which `assume_role_arn` asks.", awsEndpointRule()),
 				},
 			},

@@ -50,6 +50,7 @@ func (p *registryProvider) Configure(ctx context.Context, req provider.Configure
 		userAgent: p.userAgent(req.TerraformVersion), maxRetries: s.maxRetries}
 	conn.aws = &awsAccess{version: p.version, timeout: p.requestTimeout, transport: p.awsTransport}
 	conn.aws.settings, conn.aws.unknown = resolveAWS(ctx, m.AWS, &resp.Diagnostics)
+	reports := resolveBootReports(ctx, m.BootReports, conn, p.now, &resp.Diagnostics)
 	switch {
 	case len(unknown) > 0:
 		if req.ClientCapabilities.DeferralAllowed {
@@ -59,6 +60,9 @@ func (p *registryProvider) Configure(ctx context.Context, req provider.Configure
 		var err error
 		config := s.clientConfig()
 		config.UserAgent, config.RequestTimeout = conn.userAgent, p.requestTimeout
+		if reports != nil {
+			config.Diagnose = reports.diagnose
+		}
 		if conn.client, err = client.New(config); err == nil {
 			conn.images, err = newOCIAccess(config)
 		}

@@ -30,7 +30,7 @@ var (
 // registryProvider is the provider. Its fields are what tests replace.
 type registryProvider struct {
 	version string
-	now     func() time.Time    // the clock of registry_certificate
+	now     func() time.Time    // the clock of registry_certificate and boot_reports
 	getenv  func(string) string // where the provider block is silent
 	// requestTimeout bounds one request to the server; 0 is the client's default.
 	requestTimeout time.Duration
@@ -66,6 +66,7 @@ type providerModel struct {
 	Insecure      types.Bool   `tfsdk:"insecure"`
 	MaxRetries    types.Int64  `tfsdk:"max_retries"`
 	ReadyTimeout  types.String `tfsdk:"ready_timeout"`
+	BootReports   types.Object `tfsdk:"boot_reports"`
 	AWS           types.Object `tfsdk:"aws"`
 }
 
@@ -120,7 +121,8 @@ func (p *registryProvider) Schema(_ context.Context, _ provider.SchemaRequest, r
 				MarkdownDescription: "How long to wait for a server that does not answer yet because it is still starting, as a duration such as `90s` or `10m`, up to `1h`; `0s` does not wait. Raise it where the same run creates the server's machines. Defaults to `30s`. Environment: `REGISTRY_READY_TIMEOUT`.",
 				Validators:          []validator.String{readyTimeoutRule()},
 			},
-			"aws": awsSchema(),
+			"boot_reports": bootReportsSchema(),
+			"aws":          awsSchema(),
 		},
 	}
 }

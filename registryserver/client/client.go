@@ -39,11 +39,21 @@ type Config struct {
 	// trying while nothing has answered yet: for a server that is still
 	// starting. 0 means that MaxRetries alone decides.
 	ReadyTimeout time.Duration
+	// Diagnose says why nothing answers; nil is nobody who knows. It is asked
+	// before each wait of ReadyTimeout, and for the error where nothing has
+	// answered at all, so it should remember what it has found for a while.
+	Diagnose func(context.Context) Diagnosis
 	// RequestTimeout bounds one try of a request; 0 means one minute.
 	RequestTimeout time.Duration
 	// Transport replaces the HTTP transport; CACertificate and Insecure are then
 	// ignored. For tests.
 	Transport http.RoundTripper
+}
+
+// Diagnosis is what is known about a server that does not answer.
+type Diagnosis struct {
+	Reason   string // added to the error; "" adds nothing
+	Hopeless bool   // it will not start by itself: nothing is waited for
 }
 
 // Client is a client of the admin API. It is safe for concurrent use.

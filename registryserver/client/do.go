@@ -70,8 +70,8 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 		if !again && !asked && r.key != "" && errors.Is(err, errTryTimeout) && ctx.Err() == nil {
 			asked, again = true, true
 		}
-		if !again {
-			return c.explain(err)
+		if !again || c.hopeless(ctx) {
+			return c.explain(ctx, err)
 		}
 		if c.sleep(ctx, wait) != nil {
 			return fmt.Errorf("%w; the last try failed: %w", context.Cause(ctx), err)

@@ -84,18 +84,36 @@ func unavailable(status int) bool {
 	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable
 }
 
+// hopeless reports whether waiting for the start of the server is in vain.
+func (c *Client) hopeless(ctx context.Context) bool {
+	return c.cfg.Diagnose != nil && c.starting() && c.cfg.Diagnose(ctx).Hopeless
+}
+
 // explain adds to an error what the user can do about it.
-func (c *Client) explain(err error) error {
-	var e *Error
-	switch {
-	case errors.Is(err, http.ErrSchemeMismatch):
+func (c *Client) explain(ctx context.Context, err error) error {
+	if errors.Is(err, http.ErrSchemeMismatch) {
 		return fmt.Errorf("%w; the server at %s speaks HTTP without TLS: write http:// in the endpoint, or give the server a certificate", err, c.host)
-	case errors.As(err, &e) || c.answered.Load() || !transient(err) && !notFoundYet(err):
-		return err
-	case c.cfg.ReadyTimeout > 0:
-		return fmt.Errorf("no registry answered at %s within %s: %w", c.host, c.cfg.ReadyTimeout, err)
 	}
-	return fmt.Errorf("no registry answers at %s: %w", c.host, err)
+	if c.answered.Load() || !transient(err) && !notFoundYet(err) {
+		return err
+	}
+	var e *Error
+	switch waited := time.Since(time.Unix(0, c.firstTryNS.Load())); {
+	case errors.As(err, &e): // somebody answered, such as a load balancer
+	case c.cfg.ReadyTimeout > 0 && waited < c.cfg.ReadyTimeout:
+		err = fmt.Errorf("no registry answers at %s: %w", c.host, err)
+	case c.cfg.ReadyTimeout > 0:
+		err = fmt.Errorf("no registry answered at %s within %s: %w", c.host, c.cfg.ReadyTimeout, err)
+	default:
+		err = fmt.Errorf("no registry answers at %s: %w", c.host, err)
+	}
+	if c.cfg.Diagnose == nil {
+		return err
+	}
+	if found := c.cfg.Diagnose(ctx); found.Reason != "" {
+		return fmt.Errorf("%w\n\n%s", err, found.Reason)
+	}
+	return err
 }
 
 // retryAfter parses the header of that name, in seconds or as a date. It

@@ -198,3 +198,33 @@ func TestRetryAfter(t *testing.T) {
 		}
 	}
 }
+
+// TestDiagnosis: what is known about a server that does not answer is part of the error, and ends a wait that is in vain.
+func TestDiagnosis(t *testing.T) {
+	asked := 0
+	diagnose := func(cfg *Config) {
+		cfg.ReadyTimeout, cfg.MaxRetries = time.Hour, -1
+		cfg.Diagnose = func(context.Context) Diagnosis {
+			asked++
+			return Diagnosis{Reason: "the instance has no secret", Hopeless: asked >= 3}
+		}
+	}
+	unavailable := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }
+	c, waits := newTestClient(t, unavailable, diagnose)
+	if _, err := c.Server(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "\n\nthe instance has no secret") || len(*waits) != 2 {
+		t.Errorf("got %v after %d waits", err, len(*waits))
+	}
+
+	asked = 3
+	c, waits = newTestClient(t, nil, diagnose)
+	c.base = "http://" + refusingAddress(t) + BasePath
+	if _, err := c.Server(t.Context()); err == nil || !strings.Contains(err.Error(), "no registry answers at") || !strings.HasSuffix(err.Error(), "no secret") || len(*waits) != 0 {
+		t.Errorf("got %v after %d waits", err, len(*waits))
+	}
+
+	asked = 0
+	c, _ = newTestClient(t, func(w http.ResponseWriter, _ *http.Request) { writeError(w, 403, ErrorItem{Code: oci.CodeDenied}) }, diagnose)
+	if _, err := c.Server(t.Context()); err == nil || strings.Contains(err.Error(), "no secret") || asked > 0 {
+		t.Errorf("a server that answers was diagnosed: %v", err)
+	}
+}
