@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -10,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
 // TestAWSSecrets: servers read admin and HTTP secret through their role, and while the secret is exchanged every push goes on.
@@ -118,5 +121,42 @@ func TestAWSFailedStart(t *testing.T) {
 	}
 	if out := p.output.String(); p.err == nil || !strings.Contains(out, want) {
 		t.Errorf("the server ended with %v and said\n%s", p.err, out)
+	}
+
+	w.secret("admin", `{"username": "root", "password": "the-admins-password"}`)
+	startServer(t, filesystemConfig(root)+"aws: {bootreport: true, autoscaling: {group: images, launchhook: ready}, secrets: {admin: admin}}\n", w.env...)
+	soon(t, "the report is taken back", func() bool {
+		_, err := os.Stat(filepath.Join(root, "registrykit", "v1", "boot", instanceID))
+		return errors.Is(err, os.ErrNotExist)
+	})
+	soon(t, "it is on record that launches succeed", func() bool {
+		record, err := os.ReadFile(filepath.Join(root, "registrykit", "v1", "boot", "launches"))
+		return err == nil && strings.Contains(string(record), instanceID+" started")
+	})
+}
+
+// TestAWSFailedStorage: where the storage is what failed, the reason is in a parameter.
+func TestAWSFailedStorage(t *testing.T) {
+	t.Parallel()
+	w := newAWSWorld(t)
+	config := fmt.Sprintf(`version: "0.1"
+storage: {s3: {bucket: gone, region: eu-west-1, regionendpoint: %q}}
+aws: {bootreport: true, bootparameter: /registry/images/boot}
+`, w.endpoint)
+	p := launch(t, buildServer(t), writeConfig(t, config), freeAddress(t), w.env...)
+	select {
+	case <-p.exited:
+	case <-time.After(startTimeout):
+		t.Fatal("the server goes on without its bucket")
+	}
+	out, err := w.parameters().GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String("/registry/images/boot")})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, p.output.String())
+	}
+	if report := *out.Parameter.Value; !strings.Contains(report, instanceID+" did not start: storage.s3: ") || !strings.Contains(report, "gone") {
+		t.Errorf("the report is %q", report)
+	}
+	if strings.Contains(p.output.String(), "could not be left") {
+		t.Errorf("the server said\n%s", p.output.String())
 	}
 }

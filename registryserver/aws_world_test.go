@@ -12,16 +12,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
 // awsWorld is what an instance sees of AWS: its metadata, secrets, which moto keeps, and the Auto Scaling group's one call, which moto lacks.
 type awsWorld struct {
 	*testing.T
-	secrets *secretsmanager.Client
-	env     []string
+	secrets  *secretsmanager.Client
+	env      []string
+	endpoint string // of moto
 
 	mu        sync.Mutex
 	metadata  map[string]string
@@ -45,16 +46,16 @@ func newAWSWorld(t *testing.T) *awsWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = moto.Process.Kill(); _ = moto.Wait() })
-	w := &awsWorld{T: t, metadata: map[string]string{"instance-id": instanceID}}
+	w := &awsWorld{T: t, metadata: map[string]string{"instance-id": instanceID}, endpoint: "http://127.0.0.1:" + port}
 	metadata, groups := httptest.NewServer(http.HandlerFunc(w.serveMetadata)), httptest.NewServer(http.HandlerFunc(w.serveGroups))
 	t.Cleanup(metadata.Close)
 	t.Cleanup(groups.Close)
 	w.env = []string{
-		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=eu-west-1", "AWS_ENDPOINT_URL=http://127.0.0.1:" + port,
+		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=eu-west-1", "AWS_ENDPOINT_URL=" + w.endpoint,
 		"AWS_ENDPOINT_URL_AUTO_SCALING=" + groups.URL, "AWS_EC2_METADATA_SERVICE_ENDPOINT=" + metadata.URL,
 	}
 	w.secrets = secretsmanager.New(secretsmanager.Options{
-		BaseEndpoint: aws.String("http://127.0.0.1:" + port), Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		BaseEndpoint: &w.endpoint, Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
 	for deadline := time.Now().Add(startTimeout); ; time.Sleep(100 * time.Millisecond) {
 		_, err := w.secrets.ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{})
@@ -65,6 +66,10 @@ func newAWSWorld(t *testing.T) *awsWorld {
 			t.Fatalf("moto_server does not answer: %v", err)
 		}
 	}
+}
+
+func (w *awsWorld) parameters() *ssm.Client {
+	return ssm.New(ssm.Options{BaseEndpoint: &w.endpoint, Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")})
 }
 
 // serveMetadata is the metadata service of an instance, version 2 only: without a token there is nothing.

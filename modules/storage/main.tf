@@ -73,6 +73,20 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
+  # What servers that did not start have said is of no use a month later.
+  rule {
+    id     = "boot-reports"
+    status = "Enabled"
+
+    filter {
+      prefix = "registrykit/v1/boot/"
+    }
+
+    expiration {
+      days = 30
+    }
+  }
+
   dynamic "rule" {
     for_each = var.versioning ? [1] : []
 

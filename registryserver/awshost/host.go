@@ -14,17 +14,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Host is the machine. Its methods are safe for concurrent use.
 type Host struct {
-	log      *slog.Logger
-	poll     time.Duration
-	secrets  *secretsmanager.Client
-	groups   *autoscaling.Client
-	metadata *imds.Client
+	log        *slog.Logger
+	poll       time.Duration
+	secrets    *secretsmanager.Client
+	parameters *ssm.Client
+	groups     *autoscaling.Client
+	metadata   *imds.Client
 }
 
 // Config says where the machine is. All of it is optional.
@@ -58,9 +60,10 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	}
 	return &Host{
 		log: c.Log, poll: c.Poll,
-		secrets:  secretsmanager.NewFromConfig(sdk),
-		groups:   autoscaling.NewFromConfig(sdk),
-		metadata: imds.NewFromConfig(sdk),
+		secrets:    secretsmanager.NewFromConfig(sdk),
+		parameters: ssm.NewFromConfig(sdk),
+		groups:     autoscaling.NewFromConfig(sdk),
+		metadata:   imds.NewFromConfig(sdk),
 	}, nil
 }
 

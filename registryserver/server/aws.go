@@ -154,6 +154,7 @@ func (s *Server) announceReady(ctx context.Context) error {
 		s.log.Warn("systemd could not be told that the server is ready", "error", err)
 	}
 	s.complete(ctx, s.config.AWS.AutoScaling.LaunchHook)
+	s.reportStart(ctx)
 	return nil
 }
 
@@ -182,33 +183,4 @@ func (s *Server) whileHere(ctx context.Context) (context.Context, context.Cancel
 		}()
 	}
 	return here, cancel
-}
-
-// bootReport is the key of the reason why the server on a machine did not start.
-func bootReport(instance string) string { return storage.KitRoot + "/boot/" + instance }
-
-// ReportFailedStart leaves the reason of a failed start where the configuration
-// asks for it, so that it can be read when the machine is gone.
-func ReportFailedStart(ctx context.Context, c *Config, o Options, reason error) error {
-	if !c.AWS.BootReport || c.Storage.ReadOnly {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), secretsTimeout)
-	defer cancel()
-	host, err := awshost.New(ctx, awshost.Config{Region: c.AWS.Region, Log: o.Log})
-	if err != nil {
-		return err
-	}
-	id, err := host.InstanceID(ctx)
-	if err != nil {
-		return err
-	}
-	store, err := openStore(ctx, c.Storage, o.Log)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	text := fmt.Sprintf("%s %s did not start: %v\n", time.Now().UTC().Format(time.RFC3339), id, reason)
-	_, err = store.Records().Put(ctx, bootReport(id), []byte(text), storage.Any)
-	return err
 }

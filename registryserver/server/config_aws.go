@@ -8,6 +8,9 @@ type AWSConfig struct {
 	AutoScaling AutoScalingConfig
 	// BootReport leaves the reason of a failed start in the storage.
 	BootReport bool
+	// BootParameter is the parameter of Systems Manager that gets the reason where
+	// the storage does not take it; "" is none.
+	BootParameter string
 }
 
 // AWSSecretsConfig names secrets of Secrets Manager, by name or ARN, in place of
@@ -36,6 +39,7 @@ func (c *AWSConfig) settings() []setting {
 		{"aws.autoscaling.launchhook", asText(&c.AutoScaling.LaunchHook)},
 		{"aws.autoscaling.terminatehook", asText(&c.AutoScaling.TerminateHook)},
 		{"aws.bootreport", asBool(&c.BootReport)},
+		{"aws.bootparameter", asText(&c.BootParameter)},
 	}
 }
 

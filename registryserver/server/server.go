@@ -22,6 +22,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/ociapi"
 	"github.com/registrykit/terraform-provider-registry/registryserver/rediscache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage/fsstore"
 )
 
@@ -42,6 +43,7 @@ type Server struct {
 	installed *certificates.Store
 	redis     *rediscache.Cache             // nil: there is none
 	host      *awshost.Host                 // nil: nothing of AWS is configured
+	records   storage.Records               // for the reports of starts
 	keyrings  []*auth.Keyring               // all that there are, for a secret that is exchanged
 	tasks     []func(context.Context) error // what runs beside the listeners
 	closers   []func() error
@@ -79,6 +81,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.ready = &readiness{check: ready(store)}
 	blobs := measuredBlobs{store.Blobs(), s.metrics, c.Storage.driver()}
 	records := measuredRecords{store.Records(), s.metrics, c.Storage.driver()}
+	s.records = records
 
 	keys, err := s.keyring(ctx, records)
 	if err != nil {
