@@ -48,4 +48,5 @@ provider "registry" {
   username      = local.admin.username
   password      = local.admin.password
   ready_timeout = "20m"
+  boot_reports  = module.single.boot_reports # if it does not answer, why
 }

@@ -55,9 +55,15 @@ data "aws_iam_policy_document" "this" {
   }
 
   statement {
-    sid       = "OwnLifecycle"
-    actions   = ["autoscaling:CompleteLifecycleAction"]
+    sid       = "OwnGroup"
+    actions   = ["autoscaling:CompleteLifecycleAction", "autoscaling:SuspendProcesses"]
     resources = ["arn:${data.aws_partition.this.partition}:autoscaling:${data.aws_region.this.id}:${data.aws_caller_identity.this.account_id}:autoScalingGroup:*:autoScalingGroupName/${local.group}"]
+  }
+
+  statement {
+    sid       = "BootReport"
+    actions   = ["ssm:PutParameter"]
+    resources = [aws_ssm_parameter.boot.arn]
   }
 
   dynamic "statement" {

@@ -40,9 +40,32 @@ locals {
         launchhook    = local.hooks.launch
         terminatehook = local.hooks.terminate
       }
-      bootreport = true
+      bootreport    = true
+      bootparameter = aws_ssm_parameter.boot.name
     })
   })
+
+  # Reports of failed starts: in the bucket, where the server has its own records.
+  s3 = try(var.config.storage.s3, {})
+  boot_reports = {
+    bucket    = split(":::", var.bucket.arn)[1]
+    region    = try(local.s3.region, data.aws_region.this.id)
+    prefix    = trimprefix("${trim(try(local.s3.rootdirectory, ""), "/")}/registrykit/v1/boot/", "/")
+    parameter = aws_ssm_parameter.boot.name
+  }
+}
+
+# Where the bucket is what failed, the newest reason is here.
+resource "aws_ssm_parameter" "boot" {
+  name        = "/registry/${var.name}/boot"
+  description = "Why the newest instance of ${var.name} that could not use the bucket did not start"
+  type        = "String"
+  value       = "none"
+  tags        = var.tags
+
+  lifecycle {
+    ignore_changes = [value] # instances write it
+  }
 }
 
 module "user_data" {
@@ -51,6 +74,13 @@ module "user_data" {
 
   config  = local.config
   install = try(merge(var.image.install[each.key], { region = coalesce(var.image.install[each.key].region, data.aws_region.this.id) }), null)
+  failures = {
+    bucket   = local.boot_reports.bucket
+    region   = local.boot_reports.region
+    prefix   = local.boot_reports.prefix
+    endpoint = try(local.s3.regionendpoint, null)
+    group    = { name = local.group, launch_hook = local.hooks.launch }
+  }
 }
 
 resource "aws_security_group" "this" {
@@ -162,8 +192,10 @@ resource "aws_autoscaling_group" "this" {
   health_check_type         = "ELB"
   health_check_grace_period = 120
   default_instance_warmup   = 60
-  wait_for_capacity_timeout = "15m"
+  wait_for_capacity_timeout = "${var.capacity.wait_minutes}m"
   wait_for_elb_capacity     = var.capacity.min
+  # After three instances in a row that did not start, the third suspends launches. That is drift, and an apply lets the group launch again.
+  suspended_processes = []
 
   mixed_instances_policy {
     instances_distribution {

@@ -1,6 +1,11 @@
 output "group_name" {
-  description = "The Auto Scaling group, once its first instances are ready."
+  description = "The Auto Scaling group."
   value       = aws_autoscaling_group.this.name
+}
+
+output "boot_reports" {
+  description = "Where instances that did not start leave the reason: `boot_reports` of the registry's provider."
+  value       = local.boot_reports
 }
 
 output "launch_templates" {

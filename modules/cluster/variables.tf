@@ -71,7 +71,8 @@ variable "capacity" {
   description = <<-EOT
     How many instances of which types. The first type is preferred; more of them, also of another architecture, make it likelier that there is capacity.
     `on_demand` instances are never spot ones, and `spot` says whether those above that number are. Instances are added when each answers more than
-    `requests_per_target` a minute, or when they are busier than `cpu_percent`.
+    `requests_per_target` a minute, or when they are busier than `cpu_percent`. An apply waits `wait_minutes` for the first of them; 0 leaves that
+    to the registry's provider, which also knows why an instance does not start (`boot_reports`).
   EOT
   type = object({
     instance_types      = optional(list(string), ["t4g.small", "t4g.medium"])
@@ -81,6 +82,7 @@ variable "capacity" {
     on_demand           = optional(number, 1)
     requests_per_target = optional(number, 3000)
     cpu_percent         = optional(number, 60)
+    wait_minutes        = optional(number, 0)
   })
   default  = {}
   nullable = false

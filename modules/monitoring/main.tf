@@ -21,7 +21,7 @@ locals {
       statistic   = "p99", comparison = "GreaterThanThreshold", threshold = var.thresholds.latency_seconds, periods = 3
     }
     "unhealthy" = {
-      description = "An instance is not ready and was not replaced for a quarter of an hour. What stopped it is on its console and, for one that did not start, below registrykit/v1/boot/ in the bucket."
+      description = "An instance is not ready and was not replaced for a quarter of an hour. What stopped it is on its console and, for one that did not start, below registrykit/v1/boot/ in the bucket. After three in a row the group launches no more until the next terraform apply."
       namespace   = "AWS/ApplicationELB", metric = "UnHealthyHostCount", dimensions = local.targets
       statistic   = "Maximum", comparison = "GreaterThanThreshold", threshold = 0, periods = 3
     }

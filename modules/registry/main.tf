@@ -9,7 +9,7 @@ locals {
 
   # Every API that an instance calls, where there is no way to the internet.
   endpoints = concat(
-    ["secretsmanager", "autoscaling", "sts"],
+    ["secretsmanager", "autoscaling", "ssm", "sts"],
     var.storage.kms != null ? ["kms"] : [],
     var.monitoring != null ? ["logs"] : [],
   )

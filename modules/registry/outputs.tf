@@ -9,6 +9,11 @@ output "admin_secret_arn" {
   value       = module.secrets.admin_secret_arn
 }
 
+output "boot_reports" {
+  description = "Where instances that did not start leave the reason. Give it to the registry's provider as `boot_reports`: if the registry does not answer, the error says why."
+  value       = module.cluster.boot_reports
+}
+
 output "docker_login" {
   description = "How an admin logs in."
   value       = "aws secretsmanager get-secret-value --secret-id ${module.secrets.admin_secret_arn} --query SecretString --output text | jq -r .password | docker login ${var.domain} --username admin --password-stdin"

@@ -89,7 +89,11 @@ module "user_data" {
 
   config  = local.config
   install = try(merge(var.image.install, { region = coalesce(var.image.install.region, data.aws_region.this.id) }), null)
-  volume  = one([for v in aws_ebs_volume.images : { id = v.id }])
+  failures = local.in_bucket ? {
+    bucket = var.storage.bucket
+    region = data.aws_region.this.id
+  } : null
+  volume = one([for v in aws_ebs_volume.images : { id = v.id }])
 }
 
 resource "aws_security_group" "this" {

@@ -4,6 +4,11 @@ output "endpoint" {
   depends_on  = [aws_eip_association.this, aws_route53_record.this, aws_volume_attachment.images, aws_iam_role_policy.this]
 }
 
+output "boot_reports" {
+  description = "Where the instance leaves the reason if it does not start, for `boot_reports` of the registry's provider; null where images are on its disk: there only the console says it."
+  value       = local.in_bucket ? { bucket = var.storage.bucket, region = data.aws_region.this.id } : null
+}
+
 output "admin_secret_arn" {
   description = "Where the first admin's `username` and `password` are."
   value       = var.admin_secret_arn

@@ -60,6 +60,10 @@ mock_resource "aws_iam_openid_connect_provider" {
   defaults = { arn = "arn:aws:iam::123456789012:oidc-provider/example.com" }
 }
 
+mock_resource "aws_ssm_parameter" {
+  defaults = { arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/registry/any/boot" }
+}
+
 mock_resource "aws_kms_key" {
   defaults = { key_id = "1234abcd-12ab-34cd-56ef-1234567890ab", arn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" }
 }

@@ -39,3 +39,18 @@ variable "volume" {
   type        = object({ id = string })
   default     = null
 }
+
+variable "failures" {
+  description = <<-EOT
+    Where an instance that cannot start the server leaves the reason: below `prefix` in a bucket. One of an Auto Scaling `group` gives up its launch
+    hook at once, and after three instances in a row that did not start it suspends the group's launches. Null for the console alone.
+  EOT
+  type = object({
+    bucket   = string
+    region   = string
+    prefix   = optional(string, "registrykit/v1/boot/")
+    endpoint = optional(string) # of an S3 server that is not AWS
+    group    = optional(object({ name = string, launch_hook = string }))
+  })
+  default = null
+}

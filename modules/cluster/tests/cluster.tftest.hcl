@@ -35,8 +35,31 @@ run "shipped_image" {
     error_message = "The server is told of its group: ${jsonencode(local.config)}."
   }
   assert {
+    condition     = output.boot_reports == { bucket = "images", region = "eu-west-1", prefix = "registrykit/v1/boot/", parameter = "/registry/images/boot" } && local.config.aws.bootparameter == output.boot_reports.parameter
+    error_message = "Reports of failed starts are at ${jsonencode(output.boot_reports)}."
+  }
+  assert {
+    condition     = strcontains(output.user_data["arm64"], "AutoScalingGroupName=images") && strcontains(output.user_data["arm64"], "LifecycleHookName=images-ready") && strcontains(output.user_data["arm64"], "https://images.s3.eu-west-1.amazonaws.com")
+    error_message = "An instance that fails tells its group:\n${output.user_data["arm64"]}"
+  }
+  assert {
+    condition     = length(aws_autoscaling_group.this.suspended_processes) == 0
+    error_message = "An apply lets the group launch again."
+  }
+  assert {
     condition     = !strcontains(output.user_data["arm64"], "registry-install")
     error_message = "The shipped image has the server."
+  }
+}
+
+run "folder_of_a_bucket" {
+  variables {
+    config = { storage = { s3 = { bucket = "images", region = "eu-north-1", rootdirectory = "/team/", regionendpoint = "http://10.0.0.7:9000" } } }
+  }
+
+  assert {
+    condition     = output.boot_reports.prefix == "team/registrykit/v1/boot/" && output.boot_reports.region == "eu-north-1" && strcontains(output.user_data["arm64"], "http://10.0.0.7:9000/images")
+    error_message = "Reports lie where the server's records do: ${jsonencode(output.boot_reports)}."
   }
 }
 

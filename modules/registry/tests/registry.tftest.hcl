@@ -53,7 +53,7 @@ run "private" {
     error_message = "Clients that may not reach S3 are not sent there."
   }
   assert {
-    condition     = toset(local.endpoints) == toset(["secretsmanager", "autoscaling", "sts", "kms", "logs"])
+    condition     = toset(local.endpoints) == toset(["secretsmanager", "autoscaling", "ssm", "sts", "kms", "logs"])
     error_message = "Endpoints are ${join(", ", local.endpoints)}."
   }
   assert {

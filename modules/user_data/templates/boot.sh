@@ -1,6 +1,6 @@
 #!/bin/sh
 # Starts the server, the last thing at the first boot. An instance on which that fails switches itself off, so that its group starts another one;
-# what went wrong is on the console, where AWS keeps it.
+# what went wrong is on the console, where AWS keeps it%{ if reported }, and in the bucket%{ endif }.
 set -u
 
 %{ if volume != null ~}
@@ -35,9 +35,13 @@ said=$( {
 	systemctl daemon-reload && systemctl enable registry.service && systemctl restart registry.service
 } 2>&1) && exit 0
 
+said="$said
+$(journalctl --unit registry.service --lines 20 --no-pager --output cat)"
 {
 	echo "registry: the instance could not start the server: $said"
-	journalctl --unit registry.service --lines 20 --no-pager --output cat
+%{ if reported ~}
+	timeout 90 /usr/local/libexec/registry-failed "$said" 2>&1
+%{ endif ~}
 } >/dev/console
 sleep 5 # so that the console has it
 systemctl poweroff

@@ -22,7 +22,7 @@ run "stock_image" {
   }
 
   assert {
-    condition     = length(yamldecode(output.text).write_files) == 5 && strcontains(output.text, "https://programs.s3.cn-north-1.amazonaws.com.cn/registryserver")
+    condition     = length(yamldecode(output.text).write_files) == 6 && strcontains(output.text, "https://programs.s3.cn-north-1.amazonaws.com.cn/registryserver")
     error_message = "Program and unit are fetched and written."
   }
 }
@@ -36,6 +36,29 @@ run "elsewhere" {
   assert {
     condition     = strcontains(output.text, "http://10.0.0.7:9000/programs/registryserver") && strcontains(output.text, "Elastic_Block_Store_vol0123456789abcdef0") && strcontains(output.text, "RequiresMountsFor")
     error_message = "Another S3 server is asked by path, and the volume is mounted."
+  }
+}
+
+run "failures" {
+  variables {
+    failures = { bucket = "images", region = "cn-north-1", group = { name = "images", launch_hook = "ready" } }
+  }
+
+  assert {
+    condition = alltrue([for text in ["https://images.s3.cn-north-1.amazonaws.com.cn", "https://autoscaling.cn-north-1.amazonaws.com.cn/", "LifecycleHookName=ready"] :
+    strcontains([for f in yamldecode(output.text).write_files : f.content if f.path == "/usr/local/libexec/registry-failed"][0], text)])
+    error_message = "An instance that fails knows whom to tell:\n${output.text}"
+  }
+}
+
+run "failures_of_a_single_instance" {
+  variables {
+    failures = { bucket = "images", region = "eu-west-1" }
+  }
+
+  assert {
+    condition     = strcontains(output.text, "registry-failed") && !strcontains(output.text, "SuspendProcesses")
+    error_message = "Without a group there is nobody to tell:\n${output.text}"
   }
 }
 
