@@ -31,6 +31,8 @@ said=$( {
 %{ endif ~}
 %{ if install ~}
 	/usr/local/libexec/registry-install &&
+%{ else ~}
+	{ [ -x /usr/local/bin/registryserver ] || { echo "this machine image has no server: give the id of one that has, or image.install" && false; }; } &&
 %{ endif ~}
 	systemctl daemon-reload && systemctl enable registry.service && systemctl restart registry.service
 } 2>&1) && exit 0

@@ -13,6 +13,10 @@ run "shipped_image" {
     condition     = yamldecode([for f in yamldecode(output.text).write_files : f.content if f.path == "/etc/registry/config.yml"][0]) == var.config
     error_message = "The configuration arrives as it was given."
   }
+  assert {
+    condition     = strcontains(join("", yamldecode(output.text).write_files[*].content), "this machine image has no server")
+    error_message = "An image without the server is told from one with it."
+  }
 }
 
 run "stock_image" {
