@@ -40,6 +40,7 @@ type Store struct {
 	redirect *url.URL                     // of the URLs for clients; nil: the bucket's own
 	signer   *s3.PresignClient            // of those URLs
 	ended    *lru.Cache[string, struct{}] // ids of uploads
+	clock    storeClock
 }
 
 // New opens the store in a bucket. It tries whether the bucket is there, may be
@@ -70,7 +71,7 @@ func New(ctx context.Context, c Config) (*Store, error) {
 	// From here on somebody waits for an answer.
 	s.api = s3.New(api.Options(), func(o *s3.Options) {
 		o.Retryer = retryer()
-		o.APIOptions = append(slices.Clone(o.APIOptions), c.limitPatience)
+		o.APIOptions = append(slices.Clone(o.APIOptions), c.limitPatience, s.noteAnswers)
 	})
 	// One for all URLs: making one is not safe while the client is used.
 	s.signer = s3.NewPresignClient(s.api, s.redirectTo)

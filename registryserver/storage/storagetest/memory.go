@@ -22,6 +22,8 @@ type Memory struct {
 	// unless it is set before the store is used.
 	Now func() time.Time
 
+	collecting sync.Mutex // held by one Deletion at a time
+
 	mu      sync.Mutex
 	blobs   map[oci.Digest]memoryBlob
 	uploads map[string]*memoryUpload

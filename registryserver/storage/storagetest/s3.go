@@ -16,6 +16,8 @@ func S3Actions(r *http.Request, bucket string) (onBucket, onObjects []string) {
 			return []string{"s3:ListBucketMultipartUploads"}, nil
 		case r.Method == http.MethodGet && query.Get("list-type") == "2":
 			return []string{"s3:ListBucket"}, nil
+		case r.Method == http.MethodPost && query.Has("delete"):
+			return nil, []string{"s3:DeleteObject"}
 		}
 		return []string{"unknown: " + r.Method + " " + r.URL.String()}, nil
 	}

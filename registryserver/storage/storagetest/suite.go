@@ -48,6 +48,7 @@ func Test(t *testing.T, open func(t testing.TB) Store, parts ...string) {
 		{"Records", testRecords},
 		{"Listings", testListings},
 		{"Concurrency", testConcurrency},
+		{"Collectible", testCollectible},
 	} {
 		if len(parts) == 0 || slices.Contains(parts, part.name) {
 			t.Run(part.name, func(t *testing.T) { part.test(t, open) })
