@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -14,7 +15,16 @@ import (
 // repository is what gives access: a blob of another repository is
 // BLOB_UNKNOWN here.
 func (r *Registry) StatBlob(ctx context.Context, repo oci.Repository, d oci.Digest) (storage.BlobInfo, error) {
-	return r.statBlob(ctx, repo, d, remembered)
+	info, err := r.statBlob(ctx, repo, d, remembered)
+	if err != nil {
+		return info, err
+	}
+	if err := r.vouch(ctx, blobItem(info.Digest), layerItem(repo, info.Digest), layerItem(repo, d)); errors.Is(err, storage.ErrNotFound) {
+		return info, blobUnknown(repo, d, err)
+	} else if err != nil {
+		return info, err
+	}
+	return info, nil
 }
 
 // source says whether what was seen before will do.
@@ -157,11 +167,19 @@ func (r *Registry) blobAliases(ctx context.Context, repo oci.Repository, canonic
 // caller has checked the right to pull from one and push to the other.
 // BLOB_UNKNOWN.
 func (r *Registry) MountBlob(ctx context.Context, from, to oci.Repository, d oci.Digest) error {
+	since := r.facts.epoch()
 	info, err := r.StatBlob(ctx, from, d)
 	if err != nil {
 		return err
 	}
-	return r.linkBlob(ctx, to, info.Digest, d)
+	if err := r.linkBlob(ctx, to, info.Digest, d); err != nil {
+		return err
+	}
+	err = r.keepBlob(ctx, to, info.Digest, d, since)
+	if errors.Is(err, storage.ErrNotFound) {
+		return blobUnknown(from, d, err)
+	}
+	return err
 }
 
 // mountSearchLimit bounds the repositories that FindBlob looks at.
@@ -227,12 +245,24 @@ func (r *Registry) LatestUpload(ctx context.Context, state []byte) (storage.Uplo
 // want, and says so only once data and link are durable. since is the Epoch
 // before the upload began: its content may be there for that long. DIGEST_INVALID.
 func (r *Registry) CommitUpload(ctx context.Context, repo oci.Repository, up storage.Upload, want oci.Digest, since Epoch) (storage.BlobInfo, error) {
+	if e, err := r.facts.present(ctx); err != nil {
+		return storage.BlobInfo{}, errors.Join(err, up.Close())
+	} else if _, err := r.settleAll(ctx, e, []string{blobItem(want)}); err != nil {
+		return storage.BlobInfo{}, errors.Join(err, up.Close()) // what has arrived stays, for when it is tried again
+	}
 	info, err := up.Commit(ctx, want)
 	if err != nil {
 		return info, fault(err)
 	}
 	r.facts.addBlob(since, info)
-	return info, r.linkBlob(ctx, repo, info.Digest, want)
+	if err := r.linkBlob(ctx, repo, info.Digest, want); err != nil {
+		return info, err
+	}
+	err = r.keepBlob(ctx, repo, info.Digest, want, since)
+	if errors.Is(err, storage.ErrNotFound) {
+		return info, fault(fmt.Errorf("a garbage collection deleted the content meanwhile: %w: %w", storage.ErrUploadUnknown, err))
+	}
+	return info, err
 }
 
 // linkBlob gives the repository access to the content under its canonical

@@ -129,7 +129,7 @@ func indexAgainstDeletion(t *testing.T, enter func(*Registry)) {
 		}
 		faults.On(func(c storagetest.Call) storagetest.Fault {
 			if c.N == n {
-				if _, err := pusher.facts.look(context.Background()); err != nil {
+				if _, _, err := pusher.facts.look(context.Background()); err != nil {
 					t.Error(err)
 				}
 				enter(pusher)

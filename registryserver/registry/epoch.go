@@ -8,13 +8,12 @@ import (
 	"maps"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 // epochKey is the record that every deletion of links or content changes before
-// it begins and after it has ended.
+// it begins and after it has ended. A garbage collection changes it in any store,
+// other deletions only where instances remember what they have seen.
 const epochKey = storage.KitRoot + "/epoch"
 
 // epoch is that record. As long as it stays as it is and nothing is being
@@ -26,6 +25,18 @@ type epoch struct {
 	// Deleting has the deletions under way, by an id of each, and when they
 	// began. One that failed stays, since the store may still apply it.
 	Deleting map[string]time.Time `json:"deleting,omitempty"`
+	// Batches are those of a garbage collection that is under way: see batch.
+	Batches map[string]span `json:"batches,omitempty"`
+}
+
+// quiet reports whether nothing is being deleted at that time.
+func (e epoch) quiet(at time.Time) bool {
+	for _, began := range e.Deleting {
+		if at.Sub(began) <= deletionEnds {
+			return false
+		}
+	}
+	return len(e.Batches) == 0
 }
 
 // deletionEnds is when a deletion that never ended is over all the same: its
@@ -52,26 +63,30 @@ func readEpoch(ctx context.Context, records storage.Records) (epoch, storage.Ver
 }
 
 // advance moves the record on, with change applied, and returns what it is now.
-func advance(ctx context.Context, records storage.Records, now time.Time, change func(deleting map[string]time.Time)) (epoch, error) {
+func (f *facts) advance(ctx context.Context, change func(*epoch)) (epoch, error) {
 	for range epochTries {
-		e, version, err := readEpoch(ctx, records)
+		e, version, err := readEpoch(ctx, f.records)
 		if err != nil {
 			return e, err
 		}
 		e.Number++
 		if e.ID == "" {
-			e.ID = uuid.NewString()
+			e.ID = f.newID()
 		}
 		if e.Deleting == nil {
 			e.Deleting = map[string]time.Time{}
 		}
+		if e.Batches == nil {
+			e.Batches = map[string]span{}
+		}
+		now := f.now()
 		maps.DeleteFunc(e.Deleting, func(_ string, began time.Time) bool { return now.Sub(began) > deletionEnds })
-		change(e.Deleting)
+		change(&e)
 		value, err := json.Marshal(e)
 		if err != nil {
 			return e, err
 		}
-		_, err = records.Put(ctx, epochKey, value, version)
+		_, err = f.records.Put(ctx, epochKey, value, version)
 		if err == nil || !errors.Is(err, storage.ErrConflict) {
 			return e, err
 		}
@@ -85,8 +100,8 @@ func (r *Registry) deleting(ctx context.Context, do func() error) error {
 	if !r.facts.on() {
 		return do()
 	}
-	id := uuid.NewString()
-	e, err := advance(ctx, r.records, r.facts.now(), func(deleting map[string]time.Time) { deleting[id] = r.facts.now().UTC() })
+	id := r.facts.newID()
+	e, err := r.facts.advance(ctx, func(e *epoch) { e.Deleting[id] = r.facts.now().UTC() })
 	if err != nil {
 		return fmt.Errorf("begin a deletion: %w", err)
 	}
@@ -96,7 +111,7 @@ func (r *Registry) deleting(ctx context.Context, do func() error) error {
 		return err
 	}
 	// The client's end is no reason to leave it open.
-	e, err = advance(context.WithoutCancel(ctx), r.records, r.facts.now(), func(deleting map[string]time.Time) { delete(deleting, id) })
+	e, err = r.facts.advance(context.WithoutCancel(ctx), func(e *epoch) { delete(e.Deleting, id) })
 	if err != nil {
 		return fmt.Errorf("end a deletion: %w", err)
 	}

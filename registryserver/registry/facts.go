@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
@@ -33,10 +34,11 @@ type facts struct {
 	lifetime time.Duration // 0: nothing is remembered
 	now      func() time.Time
 	shared   SharedCache // or nil
+	newID    func() string
 
 	mu      sync.Mutex
 	known   Epoch
-	id      string    // the epoch record's
+	latest  epoch     // the record of known
 	checked time.Time // when the epoch was last looked at
 	links   *lru.Cache[string, oci.Digest]
 	blobs   *lru.Cache[oci.Digest, storage.BlobInfo]
@@ -50,7 +52,7 @@ type Epoch int64
 const noEpoch Epoch = -1
 
 func newFacts(records storage.Records, o Options) *facts {
-	f := &facts{records: records, lifetime: o.Remember, now: o.Now, shared: o.Shared, known: noEpoch}
+	f := &facts{records: records, lifetime: o.Remember, now: o.Now, shared: o.Shared, newID: uuid.NewString, known: noEpoch}
 	if !f.on() {
 		return f
 	}
@@ -67,39 +69,48 @@ func newFacts(records storage.Records, o Options) *facts {
 func (f *facts) on() bool { return f.lifetime > 0 }
 
 // look reads the epoch, and reports whether nothing is being deleted.
-func (f *facts) look(ctx context.Context) (quiet bool, err error) {
-	if !f.on() {
-		return true, nil
-	}
+func (f *facts) look(ctx context.Context) (e epoch, quiet bool, err error) {
 	asked := f.now()
-	e, _, err := readEpoch(ctx, f.records)
-	if err == nil && e.ID == "" && f.shared != nil {
+	e, _, err = readEpoch(ctx, f.records)
+	if err == nil && e.ID == "" && f.on() && f.shared != nil {
 		// What is shared is told apart by the record's id, so there must be one.
-		e, err = advance(ctx, f.records, asked, func(map[string]time.Time) {})
+		e, err = f.advance(ctx, func(*epoch) {})
 	}
 	if err != nil {
-		return false, err
+		return e, false, err
 	}
 	f.sawAt(e, asked)
-	for _, began := range e.Deleting {
-		if asked.Sub(began) <= deletionEnds {
-			return false, nil
+	return e, e.quiet(asked), nil
+}
+
+// present is the epoch as it was looked at lately, or as it is now.
+func (f *facts) present(ctx context.Context) (epoch, error) {
+	if f.on() {
+		f.mu.Lock()
+		e, ok := f.latest, f.usable()
+		f.mu.Unlock()
+		if ok {
+			return e, nil
 		}
 	}
-	return true, nil
+	e, _, err := f.look(ctx)
+	return e, err
 }
 
 // saw takes note of what the epoch is.
 func (f *facts) saw(e epoch) { f.sawAt(e, f.now()) }
 
 func (f *facts) sawAt(e epoch, at time.Time) {
+	if !f.on() {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if Epoch(e.Number) < f.known {
 		return // an answer that others overtook
 	}
-	if Epoch(e.Number) > f.known || e.ID != f.id {
-		f.id = e.ID
+	if Epoch(e.Number) > f.known || e.ID != f.latest.ID {
+		f.latest = e // whose maps nobody changes
 		f.known = Epoch(e.Number)
 		f.links.Purge()
 		f.blobs.Purge()

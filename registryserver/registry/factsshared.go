@@ -16,10 +16,10 @@ import (
 func (f *facts) sharedKey(seen Epoch, kind, key string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.shared == nil || f.id == "" || seen != f.known || !f.usable() {
+	if f.shared == nil || f.latest.ID == "" || seen != f.known || !f.usable() {
 		return ""
 	}
-	return f.id + "." + strconv.FormatInt(int64(seen), 10) + ":" + kind + ":" + key
+	return f.latest.ID + "." + strconv.FormatInt(int64(seen), 10) + ":" + kind + ":" + key
 }
 
 // sharedLink is link for what other instances have seen.

@@ -31,6 +31,9 @@ func (r *Registry) Manifest(ctx context.Context, repo oci.Repository, ref oci.Re
 		return Manifest{}, err
 	}
 	m, err := r.manifestContent(ctx, canonical)
+	if err == nil && ref.Tag.IsZero() {
+		err = r.vouch(ctx, blobItem(canonical), manifestItem(repo, canonical), manifestItem(repo, d))
+	}
 	if errors.Is(err, storage.ErrNotFound) {
 		return Manifest{}, manifestUnknown(repo, ref.String(), err)
 	}
@@ -133,12 +136,7 @@ type Pushed struct {
 }
 
 // PutManifest stores a manifest and tags it. It returns once everything is
-// durable; the tags come last.
-//
-// What it knows of blobs and links from before may have been deleted since. So
-// once its own links are written, and before the tags are, it looks at the
-// epoch: whoever deletes changes that first. Either the push sees it, and asks
-// the store again, or the deletion comes after the push. DIGEST_INVALID, MANIFEST_INVALID, or one
+// durable; the tags come last. DIGEST_INVALID, MANIFEST_INVALID, or one
 // MANIFEST_BLOB_UNKNOWN for each thing that the manifest names and the
 // repository lacks, joined; DENIED if a tag is immutable and points elsewhere.
 func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
@@ -151,6 +149,10 @@ func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
 		d = oci.FromBytes(p.Body)
 	} else if d.Algorithm().Of(p.Body) != d {
 		return Pushed{}, &oci.Error{Code: oci.CodeDigestInvalid, Message: "the manifest does not have the digest in the URL; nothing was stored", Detail: d}
+	}
+	since, err := r.facts.present(ctx)
+	if err != nil {
+		return Pushed{}, err
 	}
 	if err := r.checkReferences(ctx, p.Repository, m, remembered); err != nil {
 		return Pushed{}, err
@@ -165,13 +167,9 @@ func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
 	if err := r.storeManifest(ctx, p.Repository, d, m, p.Body, remembered); err != nil {
 		return Pushed{}, err
 	}
-	if err := r.confirm(ctx, p.Repository, d, m, p.Body); err != nil {
+	push := &pushing{r: r, Push: p, digest: d, manifest: m, seen: since}
+	if err := push.finish(ctx, rules, was); err != nil {
 		return Pushed{}, err
-	}
-	for i, tag := range p.Tags {
-		if err := r.putTag(ctx, rules, tag, d, was[i]); err != nil {
-			return Pushed{}, err
-		}
 	}
 	if rules.anyOf(p.Tags) {
 		if err := r.settle(ctx, p.Repository, d, m, p.Body); err != nil {
@@ -183,25 +181,6 @@ func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
 		pushed.Subject = m.Subject.Digest
 	}
 	return pushed, nil
-}
-
-// confirm does the parts of a push again that relied on memory, with what is
-// still remembered once the epoch was looked at.
-func (r *Registry) confirm(ctx context.Context, repo oci.Repository, d oci.Digest, m *oci.Manifest, body []byte) error {
-	if !r.facts.on() {
-		return nil
-	}
-	quiet, err := r.facts.look(ctx)
-	if err != nil {
-		return err
-	}
-	if err := r.checkReferences(ctx, repo, m, source(quiet)); err != nil {
-		return err
-	}
-	if err := r.enter(ctx, repo, source(quiet)); err != nil {
-		return err
-	}
-	return r.storeManifest(ctx, repo, d, m, body, source(quiet))
 }
 
 // storeManifest stores what the repository is not known to have yet.

@@ -35,6 +35,10 @@ type Registry struct {
 	public    publicCache
 	facts     *facts
 	flights   singleflight.Group // one question for all who ask it at once
+	patience  time.Duration      // see awaitDeletion
+	pause     func(context.Context, time.Duration) error
+	leaseBeat time.Duration
+	broken    rule // for tests
 	// indexStands says that the index has all repositories.
 	indexStands atomic.Bool
 }
@@ -103,7 +107,11 @@ func New(blobs storage.Blobs, records storage.Records, o Options) *Registry {
 	if o.Deleted == nil {
 		o.Deleted = func(context.Context) {}
 	}
-	return &Registry{blobs: blobs, records: records, rules: o.Validation, log: o.Log, manifests: newManifestCache(), public: newPublicCache(), deleted: o.Deleted, facts: newFacts(records, o)}
+	return &Registry{
+		blobs: blobs, records: records, rules: o.Validation, log: o.Log, deleted: o.Deleted,
+		manifests: newManifestCache(), public: newPublicCache(), facts: newFacts(records, o),
+		patience: awaitDeletion, pause: pause, leaseBeat: leaseBeat,
+	}
 }
 
 // Watch looks at the epoch record now and then, so that what was seen in the
@@ -117,7 +125,7 @@ func (r *Registry) Watch(ctx context.Context) error {
 	oldest := reindexAtStart
 	for {
 		wait := r.facts.lifetime * 2 / 3
-		if _, err := r.facts.look(ctx); err != nil && ctx.Err() == nil {
+		if _, _, err := r.facts.look(ctx); err != nil && ctx.Err() == nil {
 			// The facts grow old, and then the store is asked each time.
 			wait = r.facts.lifetime / 6
 			r.log.WarnContext(ctx, "the epoch of the storage could not be read", "error", err)
@@ -144,7 +152,7 @@ const indexLook = 10 * time.Minute
 // Look looks at the epoch record now: another instance is known to have deleted
 // something.
 func (r *Registry) Look(ctx context.Context) error {
-	_, err := r.facts.look(ctx)
+	_, _, err := r.facts.look(ctx)
 	return err
 }
 

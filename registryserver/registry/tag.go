@@ -73,12 +73,12 @@ func (r *Registry) readTags(ctx context.Context, repo oci.Repository, tags []oci
 // push or a delete of the tag came in between: ours counts as the earlier of
 // the two, whose result is what the tag shows now. So a write that stalled
 // can never undo a newer one that was acknowledged. Only where the tag is
-// immutable there is no earlier one: DENIED.
+// immutable there is no earlier one: DENIED. A tag that points at d already is
+// written, too: it is as old as its last push.
 func (r *Registry) putTag(ctx context.Context, rules immutable, tag oci.Tag, d oci.Digest, was storage.Record) error {
 	repo := rules.repo
-	if _, ok := r.facts.link(tagIndexLink(repo, tag, d)); ok && string(was.Value) == d.String() {
-		return nil // as it was pushed before
-	}
+	_, known := r.facts.link(tagIndexLink(repo, tag, d))
+	known = known && string(was.Value) == d.String()
 	_, err := r.records.Put(ctx, tagCurrent(repo, tag), []byte(d.String()), was.Version)
 	if errors.Is(err, storage.ErrConflict) {
 		// It may be our own write, done by a try whose answer was lost.
@@ -88,7 +88,7 @@ func (r *Registry) putTag(ctx context.Context, rules immutable, tag oci.Tag, d o
 			return rules.check(tag, "overwritten", "another push of it came first; push under another tag")
 		}
 	}
-	if err != nil {
+	if err != nil || known {
 		return err
 	}
 	return r.writeLink(ctx, tagIndexLink(repo, tag, d), d)

@@ -54,6 +54,14 @@ type Deletion interface {
 	Do(ctx context.Context, still func(context.Context) error) error
 }
 
+// ForeignUploads is what a store of blobs may also be: one where CNCF distribution
+// leaves uploads that are no records.
+type ForeignUploads interface {
+	// SweepForeignUploads gives up those that were begun before, and reports how
+	// many.
+	SweepForeignUploads(ctx context.Context, before time.Time) (int, error)
+}
+
 // MaxTargets bounds the targets of one Deletion.
 const MaxTargets = 10_000
 

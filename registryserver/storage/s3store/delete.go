@@ -211,4 +211,3 @@ func bareURL(err error) error {
 }
 
 var _ storage.Collectible = blobs{}
-

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/uuid"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 // leftover is what is staged of one upload.
@@ -113,11 +115,26 @@ func (b blobs) findMultiparts(ctx context.Context, before time.Time, found map[s
 // sweepUnfinished gives up the multipart uploads at the keys of blobs that a
 // crash left: nobody goes on with one, and those under way are younger.
 func (b blobs) sweepUnfinished(ctx context.Context, before time.Time) error {
-	in := &s3.ListMultipartUploadsInput{Bucket: b.bucket, Prefix: b.key(blobsDir + "/")}
+	_, err := b.sweepMultiparts(ctx, blobsDir+"/", before)
+	return err
+}
+
+// SweepForeignUploads gives up the multipart uploads of CNCF distribution, which
+// keeps them in the repositories.
+func (b blobs) SweepForeignUploads(ctx context.Context, before time.Time) (int, error) {
+	swept, err := b.sweepMultiparts(ctx, storage.DistributionRoot+"/repositories/", before)
+	if err != nil {
+		err = fmt.Errorf("sweep uploads of other programs: %w", notCancelled(ctx, err))
+	}
+	return swept, err
+}
+
+func (b blobs) sweepMultiparts(ctx context.Context, prefix string, before time.Time) (swept int, err error) {
+	in := &s3.ListMultipartUploadsInput{Bucket: b.bucket, Prefix: b.key(prefix)}
 	for {
 		page, err := b.api.ListMultipartUploads(ctx, in)
 		if err != nil {
-			return err
+			return swept, err
 		}
 		for _, m := range page.Uploads {
 			if !aws.ToTime(m.Initiated).Before(before) {
@@ -125,11 +142,12 @@ func (b blobs) sweepUnfinished(ctx context.Context, before time.Time) error {
 			}
 			_, err := b.api.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: b.bucket, Key: m.Key, UploadId: m.UploadId})
 			if err != nil && code(err) != "NoSuchUpload" {
-				return err
+				return swept, err
 			}
+			swept++
 		}
 		if !aws.ToBool(page.IsTruncated) {
-			return nil
+			return swept, nil
 		}
 		in.KeyMarker, in.UploadIdMarker = page.NextKeyMarker, page.NextUploadIdMarker
 	}

@@ -52,7 +52,9 @@ func testBlobsBelow(t *testing.T, s Store) {
 				}
 			}
 		}
-		if !slices.EqualFunc(got, want, func(a, b storage.BlobInfo) bool { return a.Digest == b.Digest && a.Size == b.Size && a.ModTime.Equal(b.ModTime) }) {
+		if !slices.EqualFunc(got, want, func(a, b storage.BlobInfo) bool {
+			return a.Digest == b.Digest && a.Size == b.Size && a.ModTime.Equal(b.ModTime)
+		}) {
 			t.Errorf("below %q are %v, want %v", prefixes, got, want)
 		}
 	}
