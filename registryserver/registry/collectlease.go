@@ -50,8 +50,8 @@ func (r *Registry) takeLease(ctx context.Context, store storage.Collectible) (*l
 			if err != nil {
 				return nil, err
 			}
-			if age := now.Sub(rec.ModTime); age < leaseLapse {
-				return nil, oci.Errorf(oci.CodeConflict, "a garbage collection (%s) is running already; one that died is taken over %s after its last sign of life, which was %s ago", l.record.ID, leaseLapse, max(age, 0).Round(time.Second))
+			if age := now.Sub(rec.ModTime); age < r.leaseLapse {
+				return nil, oci.Errorf(oci.CodeConflict, "a garbage collection (%s) is running already; one that died is taken over %s after its last sign of life, which was %s ago", l.record.ID, r.leaseLapse, max(age, 0).Round(time.Second))
 			}
 		}
 	}

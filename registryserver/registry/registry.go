@@ -30,15 +30,16 @@ type Registry struct {
 	rules   Validation
 	log     *slog.Logger
 
-	deleted   func(context.Context)
-	manifests manifestCache
-	public    publicCache
-	facts     *facts
-	flights   singleflight.Group // one question for all who ask it at once
-	patience  time.Duration      // see awaitDeletion
-	pause     func(context.Context, time.Duration) error
-	leaseBeat time.Duration
-	broken    rule // for tests
+	deleted    func(context.Context)
+	manifests  manifestCache
+	public     publicCache
+	facts      *facts
+	flights    singleflight.Group // one question for all who ask it at once
+	patience   time.Duration      // see awaitDeletion
+	pause      func(context.Context, time.Duration) error
+	leaseBeat  time.Duration
+	leaseLapse time.Duration
+	broken     rule // for tests
 	// indexStands says that the index has all repositories.
 	indexStands atomic.Bool
 }
@@ -110,7 +111,7 @@ func New(blobs storage.Blobs, records storage.Records, o Options) *Registry {
 	return &Registry{
 		blobs: blobs, records: records, rules: o.Validation, log: o.Log, deleted: o.Deleted,
 		manifests: newManifestCache(), public: newPublicCache(), facts: newFacts(records, o),
-		patience: awaitDeletion, pause: pause, leaseBeat: leaseBeat,
+		patience: awaitDeletion, pause: pause, leaseBeat: leaseBeat, leaseLapse: leaseLapse,
 	}
 }
 
