@@ -23,6 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/registrykit/terraform-provider-registry/modules/awstest"
 )
 
 // TestFailedStarts runs what an instance runs when it cannot start the server, made by terraform from the module, against an S3 server that
@@ -120,9 +122,10 @@ func writtenFiles(t *testing.T, variables string) map[string]string {
 	if err := os.WriteFile(filepath.Join(dir, "test.auto.tfvars.json"), []byte(variables), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	terraform := awstest.NewTerraform(t)
 	var text []byte
 	for _, args := range [][]string{{"init", "-input=false"}, {"apply", "-auto-approve", "-input=false", "-no-color"}, {"output", "-raw", "text"}} {
-		cmd := exec.CommandContext(t.Context(), terraform(t), args...)
+		cmd := exec.CommandContext(t.Context(), terraform.Path, args...)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "CHECKPOINT_DISABLE=1")
 		out, err := cmd.Output()
