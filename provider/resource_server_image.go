@@ -141,13 +141,15 @@ func (r *serverImageResource) Read(ctx context.Context, req resource.ReadRequest
 // refresh reads everything, and reports false where the image is gone.
 func (m *serverImageModel) refresh(ctx context.Context, p *publication, imported bool, diags *diag.Diagnostics) (bool, error) {
 	home := p.home()
-	if m.ID.IsNull() { // its creation broke off
-		s, err := home.snapshot(ctx, m.SnapshotID.ValueString())
-		return s != nil, err
+	var image *ec2types.Image
+	var err error
+	if !m.ID.IsNull() { // else its creation broke off
+		if image, err = home.image(ctx, m.ID.ValueString()); err != nil {
+			return false, err
+		}
 	}
-	image, err := home.image(ctx, m.ID.ValueString())
-	if err != nil || image == nil {
-		return false, err
+	if image == nil {
+		return m.remains(ctx, p, diags)
 	}
 	if imported && !m.adopt(ctx, p, image, diags) {
 		return true, nil
@@ -186,13 +188,29 @@ func (m *serverImageModel) refresh(ctx context.Context, p *publication, imported
 			return true, inRegion(region, err)
 		}
 		if image == nil {
-			delete(p.there, region)
+			if err := p.forget(ctx, p.in(region)); err != nil {
+				return true, inRegion(region, err)
+			}
 		}
 	}
 	v := values{ctx: ctx, diags: diags}
 	m.CopyToRegions = v.setOf(copies, false)
 	m.observe(ctx, p.settings.differing(all), diags)
 	m.identify(ctx, p, diags)
+	return true, nil
+}
+
+// remains is for an image that is gone: while its snapshot is there it stays in
+// the state, so that this goes, too. ModifyPlan then plans another image.
+func (m *serverImageModel) remains(ctx context.Context, p *publication, diags *diag.Diagnostics) (bool, error) {
+	v := values{ctx: ctx, diags: diags}
+	s, err := p.home().snapshot(ctx, m.SnapshotID.ValueString())
+	if err != nil || s == nil {
+		return false, err
+	}
+	images := v.texts(m.ImageIDs)
+	delete(images, p.spec.Region)
+	m.ImageIDs = v.mapOf(images)
 	return true, nil
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
@@ -183,6 +185,10 @@ func TestServerImageDrift(t *testing.T) {
 			},
 			Config: config, ConfigPlanChecks: expectAction(serverImage, update), ConfigStateChecks: []statecheck.StateCheck{s.settled(name, want, awsRegion, "eu-west-1")},
 		},
+		resource.TestStep{ // a copy, but not its snapshot
+			PreConfig: func() { s.take(t, "eu-west-1", name, false) },
+			Config:    config, ConfigPlanChecks: expectAction(serverImage, update), ConfigStateChecks: []statecheck.StateCheck{s.settled(name, want, awsRegion, "eu-west-1")},
+		},
 		resource.TestStep{ // a copy
 			PreConfig: func() { s.take(t, "eu-west-1", name, true) },
 			Config:    config, ConfigPlanChecks: expectAction(serverImage, update), ConfigStateChecks: []statecheck.StateCheck{s.settled(name, want, awsRegion, "eu-west-1")},
@@ -230,7 +236,7 @@ func TestServerImageDisappears(t *testing.T) {
 	n := len(d.blocks)
 	unitTest(t, testImageProvider(),
 		resource.TestStep{Config: config, ConfigStateChecks: both},
-		resource.TestStep{PreConfig: func() { s.take(t, awsRegion, name, false) }, Config: config, ConfigPlanChecks: expectAction(serverImage, create), ConfigStateChecks: both},
+		resource.TestStep{PreConfig: func() { s.take(t, awsRegion, name, false) }, Config: config, ConfigPlanChecks: expectAction(serverImage, replaceIt), ConfigStateChecks: both},
 		counts(1, n),
 		resource.TestStep{PreConfig: func() { s.take(t, awsRegion, name, true) }, Config: config, ConfigPlanChecks: expectAction(serverImage, create), ConfigStateChecks: both},
 		counts(2, 2*n),
@@ -313,4 +319,77 @@ func (s *ec2Server) imageBy(t *testing.T, r imageRegion, id string) *ec2types.Im
 		t.Fatalf("no image %s, %v", id, err)
 	}
 	return it
+}
+
+// Terraform before 1.12 knows no identities, so this speaks the protocol
+// itself: an import by identity, with and without the region.
+func TestServerImageIdentity(t *testing.T) {
+	t.Parallel()
+	s, name, d := startEC2(t), newImageName(), someDisk(t, 1)
+	id := s.publish(t, name, d, imageSettings{tags: map[string]string{}})
+	provider := s.protocol(t)
+	kind := tftypes.Object{AttributeTypes: map[string]tftypes.Type{"id": tftypes.String, "region": tftypes.String}}
+	identity := func(id string, region any) map[string]tftypes.Value {
+		return map[string]tftypes.Value{"id": tftypes.NewValue(tftypes.String, id), "region": tftypes.NewValue(tftypes.String, region)}
+	}
+	for _, it := range []struct {
+		id     string
+		region any
+		there  bool
+	}{{id, nil, true}, {id, awsRegion, true}, {id, "eu-west-1", false}, {"ami-00000000000000000", nil, false}} {
+		imported, err := provider.ImportResourceState(t.Context(), &tfprotov6.ImportResourceStateRequest{
+			TypeName: "registry_server_image", Identity: &tfprotov6.ResourceIdentityData{IdentityData: dynamic(t, kind, identity(it.id, it.region))},
+		})
+		if err != nil || len(imported.Diagnostics) > 0 || len(imported.ImportedResources) != 1 {
+			t.Fatalf("%s: %v, %+v", it.id, err, imported)
+		}
+		found := imported.ImportedResources[0]
+		read, err := provider.ReadResource(t.Context(), &tfprotov6.ReadResourceRequest{
+			TypeName: "registry_server_image", CurrentState: found.State, CurrentIdentity: found.Identity, Private: found.Private,
+		})
+		if err != nil || len(read.Diagnostics) > 0 || read.NewIdentity == nil {
+			t.Fatalf("%s: %v, %+v", it.id, err, read)
+		}
+		region := it.region
+		if region == nil {
+			region = awsRegion
+		}
+		if value, err := read.NewIdentity.IdentityData.Unmarshal(kind); err != nil || !value.Equal(tftypes.NewValue(kind, identity(it.id, region))) {
+			t.Errorf("%s: the identity is %v, %v", it.id, value, err)
+		}
+		if gone, err := read.NewState.IsNull(); err != nil || gone == it.there {
+			t.Errorf("%s: it is gone: %v, %v", it.id, gone, err)
+		}
+	}
+	p := s.work(name, d, d.sha256(t), imageSettings{tags: map[string]string{}})
+	if err := p.removeAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.nothingLeft(t)
+}
+
+// imageExampleDisks are the files that the examples name.
+func imageExampleDisks(t *testing.T, text string) (string, disk) {
+	t.Helper()
+	folder := t.TempDir()
+	d := newDisk(t, filepath.Join(folder, "registry-amd64.raw"), 2*512*1024, 1, 0)
+	arm := newDisk(t, filepath.Join(folder, "registry-arm64.raw"), 2*512*1024, 2, 1)
+	return strings.NewReplacer("${path.module}", folder, "54d626e08c1c802b305dad30b7e54a82f102390cc92c7d4db112048935236e9c", arm.sha256(t)).Replace(text), d
+}
+
+// The examples can be applied, and what the first makes can be imported as the
+// documentation says.
+func TestExamplesServerImage(t *testing.T) {
+	const documented = "ami-0123456789abcdef0@" + awsRegion
+	s := startEC2(t)
+	text, _ := imageExampleDisks(t, example(t, "resources/registry_server_image/resource*.tf"))
+	quiet := resource.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}
+	withImport, d := imageExampleDisks(t, importExample(t, serverImage, documented, "THE-IMAGE"))
+	spec := s.work("registry-server-", d, d.sha256(t), imageSettings{}).spec
+	id := s.publish(t, "registry-server-"+spec.fingerprint()[:suffixLength], d, imageSettings{tags: map[string]string{}})
+	unitTestInOrder(t, testImageProvider(),
+		resource.TestStep{Config: s.config("") + strings.ReplaceAll(withImport, "THE-IMAGE", id+"@"+awsRegion), ConfigPlanChecks: expectAction(serverImage, update)},
+		resource.TestStep{Config: s.config("") + text, ConfigPlanChecks: quiet},
+	)
+	s.nothingLeft(t)
 }

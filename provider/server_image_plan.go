@@ -59,6 +59,10 @@ func (r *serverImageResource) ModifyPlan(ctx context.Context, req resource.Modif
 	plan.checkRegions(ctx, &resp.Diagnostics)
 	if state != nil {
 		replaced := plan.replaced(*state)
+		if _, there := state.ImageIDs.Elements()[state.Region.ValueString()]; !there {
+			plan.ID = types.StringUnknown() // it was never complete, or is gone
+			replaced = append(replaced, "id")
+		}
 		for _, name := range replaced {
 			resp.RequiresReplace = append(resp.RequiresReplace, path.Root(name))
 		}

@@ -13,6 +13,9 @@ import (
 // of its size.
 const uploadParallel = 16
 
+// uploadBuffers is one more: that of the block that is read meanwhile.
+const uploadBuffers = uploadParallel + 1
+
 // blockProgress is which blocks of a snapshot are there: all before next, but
 // for the missing ones. As text it is kept in a tag of the snapshot, since the
 // API does not list the blocks of a snapshot before it is complete. Blocks are
@@ -79,7 +82,7 @@ func parseProgress(text string) (*blockProgress, error) {
 			p.next = n
 			continue
 		}
-		if n <= before || n >= p.next || i > uploadParallel {
+		if n <= before || n >= p.next || i > uploadBuffers {
 			return nil, fmt.Errorf("the missing block %d is out of place", n)
 		}
 		p.missing[n], before = true, n

@@ -219,20 +219,31 @@ func (p *publication) fill(ctx context.Context, snapshot, path string, progress 
 	case disk.blocks == 0:
 		return fmt.Errorf("%s holds nothing but zeros", path)
 	}
-	_, err = p.ebs.CompleteSnapshot(ctx, &ebs.CompleteSnapshotInput{
-		SnapshotId: &snapshot, ChangedBlocksCount: &disk.blocks, Checksum: &disk.checksum,
-		ChecksumAlgorithm: ebstypes.ChecksumAlgorithmChecksumAlgorithmSha256, ChecksumAggregationMethod: ebstypes.ChecksumAggregationMethodChecksumAggregationLinear,
-	})
-	if err == nil {
-		return nil
-	}
-	if s, lookErr := home.snapshot(ctx, snapshot); lookErr == nil && s != nil && s.State == ec2types.SnapshotStateCompleted {
-		return nil // only the answer was lost
-	}
+	err = p.seal(ctx, snapshot, disk)
 	if awsStatus(err) == http.StatusBadRequest && !throttled(err) {
 		forget()
 	}
-	return needs("ebs:CompleteSnapshot", err)
+	return err
+}
+
+// seal says that all blocks are there. It cannot be said twice, so a refusal
+// after a lost answer may mean that it was heard; whether it was, shows in the
+// state of the snapshot.
+func (p *publication) seal(ctx context.Context, snapshot string, disk sealedDisk) error {
+	once := func(o *ebs.Options) { o.Retryer = aws.NopRetryer{} }
+	maybe := false
+	again := func(err error) bool { return lost(err) || throttled(err) }
+	return settling().until(ctx, again, func() error {
+		_, err := p.ebs.CompleteSnapshot(ctx, &ebs.CompleteSnapshotInput{
+			SnapshotId: &snapshot, ChangedBlocksCount: &disk.blocks, Checksum: &disk.checksum,
+			ChecksumAlgorithm: ebstypes.ChecksumAlgorithmChecksumAlgorithmSha256, ChecksumAggregationMethod: ebstypes.ChecksumAggregationMethodChecksumAggregationLinear,
+		}, once)
+		if maybe && err != nil && !again(err) {
+			return nil
+		}
+		maybe = maybe || lost(err)
+		return needs("ebs:CompleteSnapshot", err)
+	})
 }
 
 // spread brings copies to all regions, and the settings everywhere. Copies run
@@ -273,6 +284,11 @@ func (p *publication) copyTo(ctx context.Context, r imageRegion) error {
 	}
 	switch {
 	case image == nil:
+		if left := p.there[r.name]; left.snapshot != "" { // of a copy that is gone
+			if err := p.remove(ctx, r, left); err != nil {
+				return err
+			}
+		}
 		id, err := r.copyFrom(ctx, p.spec, p.settings.description, p.there[p.spec.Region].image, p.tags(""))
 		if err == nil {
 			p.note(r.name, id, "")

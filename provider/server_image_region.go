@@ -41,6 +41,9 @@ func waiting() patience { return patience{longestTimeout, 250 * time.Millisecond
 
 // image returns an image by its id, or nil where there is none (any more).
 func (r imageRegion) image(ctx context.Context, id string) (*ec2types.Image, error) {
+	if id == "" {
+		return nil, nil
+	}
 	out, err := r.api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
 	if code := awsCode(err); code == "InvalidAMIID.NotFound" || code == "InvalidAMIID.Unavailable" {
 		return nil, nil
@@ -74,6 +77,9 @@ func filter(name, value string) ec2types.Filter {
 
 // snapshot returns a snapshot by its id, or nil where there is none.
 func (r imageRegion) snapshot(ctx context.Context, id string) (*ec2types.Snapshot, error) {
+	if id == "" {
+		return nil, nil
+	}
 	out, err := r.api.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{SnapshotIds: []string{id}})
 	if awsCode(err) == "InvalidSnapshot.NotFound" {
 		return nil, nil

@@ -13,14 +13,16 @@ import (
 // what an interrupted creation has left. What a later creation has taken over
 // stays.
 func (p *publication) removeAll(ctx context.Context) error {
-	regions := map[string]bool{p.spec.Region: true}
+	regions := map[string]bool{}
 	for _, region := range p.copies {
 		regions[region] = true
 	}
 	for region := range p.there {
 		regions[region] = true
 	}
-	for _, region := range slices.Sorted(maps.Keys(regions)) {
+	delete(regions, p.spec.Region)
+	// The image itself goes last: it is what the state stands and falls with.
+	for _, region := range append(slices.Sorted(maps.Keys(regions)), p.spec.Region) {
 		if err := p.remove(ctx, p.in(region), p.there[region]); err != nil {
 			return inRegion(region, err)
 		}
@@ -60,6 +62,20 @@ func (p *publication) remove(ctx context.Context, r imageRegion, known imageIDs)
 	return nil
 }
 
+// forget notes that the image of a region is gone. Its snapshot may be left.
+func (p *publication) forget(ctx context.Context, r imageRegion) error {
+	snapshot := p.there[r.name].snapshot
+	delete(p.there, r.name)
+	if snapshot == "" {
+		return nil
+	}
+	s, err := r.snapshot(ctx, snapshot)
+	if s != nil {
+		p.note(r.name, "", snapshot)
+	}
+	return err
+}
+
 // imageIn is the image in a region. Where its id is not known, because an answer
 // was lost, it is looked for by name.
 func (p *publication) imageIn(ctx context.Context, r imageRegion, known imageIDs) (*ec2types.Image, error) {
@@ -95,5 +111,5 @@ func (p *publication) unfinished(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	s, err := home.snapshot(ctx, known)
-	return err == nil && s != nil && isUnfinished(s.Tags) && usable(s), err
+	return err == nil && s != nil && usable(s), err
 }

@@ -33,6 +33,7 @@ func serverImageSchema() schema.Schema {
 			"AWS removes an unfinished snapshot by itself after a day without a new block.\n\n" +
 			"**A changed file makes another image.** To have the new image before the old one goes, so that whatever uses it can change over, set `lifecycle { create_before_destroy = true }` and `name_prefix` in place of `name`: names of images are unique, and the prefix is completed with a hash of file and settings. " +
 			"Instances that run from an image go on when it is deregistered.\n\n" +
+			"The settings and copies are compared with EC2 in every region. An image that somebody else has deregistered is made again, from its snapshot where that is still there, without another upload. After an import the next apply finds the copies in `copy_to_regions` by name and fingerprint.\n\n" +
 			"The credentials need `ebs:StartSnapshot`, `ebs:PutSnapshotBlock`, `ebs:CompleteSnapshot`, `ec2:DescribeImages`, `ec2:DescribeImageAttribute`, `ec2:DescribeSnapshots`, `ec2:RegisterImage`, `ec2:DeregisterImage`, `ec2:DeleteSnapshot`, `ec2:CreateTags` and `ec2:DeleteTags`; " +
 			"for `copy_to_regions` also `ec2:CopyImage`; to change the description, and for `launch_account_ids`, `ec2:ModifyImageAttribute`; for `deprecation_time` `ec2:EnableImageDeprecation` and `ec2:DisableImageDeprecation`; " +
 			"for a key of KMS `kms:CreateGrant`, `kms:Decrypt`, `kms:DescribeKey`, `kms:GenerateDataKey`, `kms:GenerateDataKeyWithoutPlaintext` and `kms:ReEncrypt*` on the key.",

@@ -44,7 +44,7 @@ type sealedDisk struct {
 // reads as zeros. Memory is bounded by the buffers.
 func (u *blockUpload) run(ctx context.Context, disk io.Reader, size int64) (sealedDisk, error) {
 	defer u.report(ctx, size)()
-	buffers := make(chan []byte, uploadParallel+1)
+	buffers := make(chan []byte, uploadBuffers)
 	for range cap(buffers) {
 		buffers <- make([]byte, blockSize)
 	}

@@ -63,6 +63,9 @@ func (v *values) texts(m types.Map) map[string]string {
 }
 
 func (v *values) mapOf(elements map[string]string) types.Map {
+	if elements == nil {
+		elements = map[string]string{}
+	}
 	m, diags := types.MapValueFrom(v.ctx, types.StringType, elements)
 	v.diags.Append(diags...)
 	return m
