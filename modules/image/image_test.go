@@ -201,7 +201,7 @@ func TestDisk(t *testing.T) {
 	fs := rootFS(t, theImage(t))
 	for path, want := range map[string]bool{
 		"/usr/local/bin/registryserver": true, "/usr/lib/systemd/system/registry.service": true, "/usr/share/registryserver/sbom.cdx.json": true,
-		"/usr/sbin/sshd": false, "/etc/ssh/ssh_host_ed25519_key": false, "/etc/ssh/ssh_host_rsa_key": false, "/root/.ssh": false, "/var/lib/systemd/random-seed": false,
+		"/usr/sbin/sshd": false, "/etc/ssh/ssh_host_ed25519_key": false, "/etc/ssh/ssh_host_rsa_key": false, "/root/.ssh/authorized_keys": false, "/var/lib/systemd/random-seed": false,
 		"/var/lib/dbus/machine-id": false, "/etc/registry/config.yml": false, "/var/lib/cloud/instance": false, "/usr/share/registryserver/bootloader": false,
 	} {
 		if there := strings.Contains(debugfs(t, fs, "stat "+path), "Inode:"); there != want {
