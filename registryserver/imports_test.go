@@ -34,9 +34,10 @@ var mayImport = map[string][]string{
 	"registryserver/archive":             {"registryserver/oci"},
 	"registryserver/transfer":            {"registryserver/archive", "registryserver/client", "registryserver/oci", "registryserver/registry"},
 	"registryserver/ociapi":              {"registryserver/archive", "registryserver/auth", "registryserver/oci", "registryserver/registry", "registryserver/storage"},
+	"registryserver/journal":             {},
 	"registryserver/adminapi": {"registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/oci",
 		"registryserver/registry", "registryserver/storage"},
-	"registryserver/server": {"registryserver/adminapi", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/oci", "registryserver/ociapi",
+	"registryserver/server": {"registryserver/adminapi", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/journal", "registryserver/oci", "registryserver/ociapi",
 		"registryserver/rediscache", "registryserver/registry", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/storage/s3store"},
 }
 

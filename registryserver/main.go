@@ -31,6 +31,8 @@ Usage:
   registryserver export IMAGE DEST     write an image as an archive for docker load
   registryserver copy SOURCE DEST      copy images between registries, one or all
   registryserver client-setup HOST     print what each client needs to trust a private CA and to log in
+  registryserver ship-logs [config.yml]
+                                       bring the journal of an AWS instance to CloudWatch Logs
   registryserver version               print the version
 
 The configuration is that of CNCF distribution (registry:2, registry:3): a YAML
@@ -66,6 +68,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		case "copy":
 			return copyImages(ctx, args[1:], stdout, stderr)
 		}
+	}
+	if len(args) > 0 && args[0] == "ship-logs" {
+		return shipLogs(ctx, args[1:], stderr)
 	}
 	if len(args) > 0 && args[0] == "client-setup" {
 		return clientSetup(args[1:], stdout, stderr)

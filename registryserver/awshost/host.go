@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
@@ -26,6 +27,7 @@ type Host struct {
 	secrets    *secretsmanager.Client
 	parameters *ssm.Client
 	groups     *autoscaling.Client
+	logs       *cloudwatchlogs.Client
 	metadata   *imds.Client
 }
 
@@ -63,6 +65,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		secrets:    secretsmanager.NewFromConfig(sdk),
 		parameters: ssm.NewFromConfig(sdk),
 		groups:     autoscaling.NewFromConfig(sdk),
+		logs:       cloudwatchlogs.NewFromConfig(sdk),
 		metadata:   imds.NewFromConfig(sdk),
 	}, nil
 }

@@ -11,6 +11,7 @@ type AWSConfig struct {
 	// BootParameter is the parameter of Systems Manager that gets the reason where
 	// the storage does not take it; "" is none.
 	BootParameter string
+	Logs          AWSLogsConfig
 }
 
 // AWSSecretsConfig names secrets of Secrets Manager, by name or ARN, in place of
@@ -19,6 +20,11 @@ type AWSSecretsConfig struct {
 	HTTP  string // http.secret; the version before it is one of http.previoussecrets
 	Admin string // admin.username and admin.password, as JSON
 	Redis string // redis.password
+}
+
+// AWSLogsConfig is where `registryserver ship-logs` brings the journal.
+type AWSLogsConfig struct {
+	Group string // of CloudWatch Logs; "" is nowhere
 }
 
 // AutoScalingConfig is the group that the machine is one of, and its lifecycle
@@ -40,12 +46,13 @@ func (c *AWSConfig) settings() []setting {
 		{"aws.autoscaling.terminatehook", asText(&c.AutoScaling.TerminateHook)},
 		{"aws.bootreport", asBool(&c.BootReport)},
 		{"aws.bootparameter", asText(&c.BootParameter)},
+		{"aws.logs.group", asText(&c.Logs.Group)},
 	}
 }
 
 // used reports whether anything of AWS is needed.
 func (c AWSConfig) used() bool {
-	c.Region = ""
+	c.Region, c.Logs = "", AWSLogsConfig{} // logs are for another process
 	return c != AWSConfig{}
 }
 
