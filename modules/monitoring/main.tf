@@ -85,6 +85,8 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 
 # A disk that fills up is seen in the group's own logs; images are in S3.
 resource "aws_cloudwatch_log_group" "servers" {
+  count = var.logs ? 1 : 0
+
   name              = "/registry/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
@@ -93,8 +95,10 @@ resource "aws_cloudwatch_log_group" "servers" {
 
 # Servers log in JSON: what is an error there is one here.
 resource "aws_cloudwatch_log_metric_filter" "errors" {
+  count = var.logs ? 1 : 0
+
   name           = "${var.name}-errors"
-  log_group_name = aws_cloudwatch_log_group.servers.name
+  log_group_name = aws_cloudwatch_log_group.servers[0].name
   pattern        = "{ $.level = \"ERROR\" }"
 
   metric_transformation {

@@ -9,6 +9,6 @@ output "alarm_names" {
 }
 
 output "log_group" {
-  description = "Where servers ship their logs to."
-  value       = { name = aws_cloudwatch_log_group.servers.name, arn = aws_cloudwatch_log_group.servers.arn }
+  description = "Where servers ship their logs to, or null."
+  value       = one([for g in aws_cloudwatch_log_group.servers : { name = g.name, arn = g.arn }])
 }

@@ -54,6 +54,13 @@ variable "bucket" {
   nullable    = false
 }
 
+variable "logs" {
+  description = "Whether there is a log group for the servers' logs."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "log_retention_days" {
   description = "For how long the servers' logs are kept."
   type        = number

@@ -27,6 +27,7 @@ locals {
       redirect = { disable = var.internal && !var.clients_reach_s3 }
     }
     aws = {
+      logs = { for k, v in { group = local.logs ? module.monitoring[0].log_group.name : null } : k => v if local.logs }
       secrets = merge(
         { http = module.secrets.http_secret_arn, admin = module.secrets.admin_secret_arn },
         { for k, v in { redis = one(module.cache[*].secret_arn) } : k => v if var.cache != null },

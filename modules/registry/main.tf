@@ -4,6 +4,7 @@ data "aws_caller_identity" "this" {}
 
 locals {
   drain_seconds = 300
+  logs          = try(var.monitoring.logs, false)
   tags          = merge({ Registry = var.name }, var.tags)
   bucket        = coalesce(var.storage.bucket, "${var.name}-${data.aws_caller_identity.this.account_id}-${data.aws_region.this.id}")
 
@@ -11,7 +12,7 @@ locals {
   endpoints = concat(
     ["secretsmanager", "autoscaling", "ssm", "sts"],
     var.storage.kms != null ? ["kms"] : [],
-    var.monitoring != null ? ["logs"] : [],
+    local.logs ? ["logs"] : [],
   )
 
   network = var.network != null ? var.network : {
@@ -112,8 +113,8 @@ module "cluster" {
   config           = local.config
   drain_seconds    = local.drain_seconds
   secret_arns      = concat(module.secrets.arns, module.cache[*].secret_arn)
-  ship_logs        = var.monitoring != null
-  log_group_arn    = var.monitoring == null ? null : module.monitoring[0].log_group.arn
+  ship_logs        = local.logs
+  log_group_arn    = local.logs ? module.monitoring[0].log_group.arn : null
   tags             = local.tags
 
   bucket = {
@@ -139,6 +140,7 @@ module "monitoring" {
   certificate_arn          = module.dns.certificate_arn
   bucket                   = module.storage.bucket
   emails                   = var.monitoring.emails
+  logs                     = var.monitoring.logs
   log_retention_days       = var.monitoring.log_retention_days
   tags                     = local.tags
 }

@@ -148,8 +148,9 @@ variable "certificate" {
 }
 
 variable "monitoring" {
-  description = "Alarms and a dashboard, and who is told; null for none."
+  description = "Alarms and a dashboard, and who is told; null for none. With `logs`, instances ship the server's log and the system's warnings to CloudWatch Logs, which costs some 0.50 USD for a million requests."
   type = object({
+    logs               = optional(bool, true)
     emails             = optional(set(string), [])
     log_retention_days = optional(number, 30)
   })

@@ -18,6 +18,10 @@ locals {
       permissions = "0644"
       content     = file("${path.module}/templates/registry.service")
     }
+    "/etc/systemd/system/registry-logs.service" = {
+      permissions = "0644"
+      content     = file("${path.module}/templates/registry-logs.service")
+    }
   }
 
   failures = var.failures == null ? {} : {
@@ -40,7 +44,7 @@ locals {
       "/etc/registry/config.yml" = { permissions = "0644", content = yamlencode(var.config) }
       "/usr/local/libexec/registry-boot" = {
         permissions = "0755"
-        content     = templatefile("${path.module}/templates/boot.sh", { install = var.install != null, reported = var.failures != null, volume = try(var.volume.id, null) })
+        content     = templatefile("${path.module}/templates/boot.sh", { install = var.install != null, reported = var.failures != null, logs = try(var.config.aws.logs.group, null) != null, volume = try(var.volume.id, null) })
       }
     },
     local.install,

@@ -62,6 +62,17 @@ run "private" {
   }
 }
 
+run "without_logs" {
+  variables {
+    monitoring = { logs = false }
+  }
+
+  assert {
+    condition     = !can(local.config.aws.logs.group) && module.monitoring[0].log_group == null && !contains(local.endpoints, "logs")
+    error_message = "Nothing is shipped: ${jsonencode(local.config.aws)}."
+  }
+}
+
 run "with_a_cache" {
   variables {
     cache = {}

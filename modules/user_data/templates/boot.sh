@@ -34,7 +34,11 @@ said=$( {
 %{ else ~}
 	{ [ -x /usr/local/bin/registryserver ] || { echo "this machine image has no server: give the id of one that has, or image.install" && false; }; } &&
 %{ endif ~}
-	systemctl daemon-reload && systemctl enable registry.service && systemctl restart registry.service
+	systemctl daemon-reload &&
+%{ if logs ~}
+	{ systemctl enable --now registry-logs.service || echo "logs are not shipped"; } &&
+%{ endif ~}
+	systemctl enable registry.service && systemctl restart registry.service
 } 2>&1) && exit 0
 
 said="$said

@@ -26,7 +26,7 @@ run "stock_image" {
   }
 
   assert {
-    condition     = length(yamldecode(output.text).write_files) == 6 && strcontains(output.text, "https://programs.s3.cn-north-1.amazonaws.com.cn/registryserver")
+    condition     = length(yamldecode(output.text).write_files) == 7 && strcontains(output.text, "https://programs.s3.cn-north-1.amazonaws.com.cn/registryserver")
     error_message = "Program and unit are fetched and written."
   }
 }
@@ -40,6 +40,17 @@ run "elsewhere" {
   assert {
     condition     = strcontains(output.text, "http://10.0.0.7:9000/programs/registryserver") && strcontains(output.text, "Elastic_Block_Store_vol0123456789abcdef0") && strcontains(output.text, "RequiresMountsFor")
     error_message = "Another S3 server is asked by path, and the volume is mounted."
+  }
+}
+
+run "logs" {
+  variables {
+    config = { aws = { logs = { group = "/registry/images" } } }
+  }
+
+  assert {
+    condition     = strcontains(output.text, "systemctl enable --now registry-logs.service")
+    error_message = "Logs are shipped from the start of the server on:\n${output.text}"
   }
 }
 
