@@ -160,3 +160,31 @@ aws: {bootreport: true, bootparameter: /registry/images/boot}
 		t.Errorf("the server said\n%s", p.output.String())
 	}
 }
+
+// TestAWSSpotDrain: a spot notice bounds the drain to what is left of its two minutes, also one that comes when the machine is already leaving.
+func TestAWSSpotDrain(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]string{"notice": "InService", "notice while leaving": "Terminated"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newAWSWorld(t)
+			p := startServer(t, filesystemConfig(t.TempDir())+`aws: {autoscaling: {group: images, launchhook: ready, terminatehook: drained}}
+http: {drainwait: 5m, draintimeout: 1h}
+`, w.env...)
+			soon(t, "the launch hook is completed", func() bool { return slices.Equal(w.hooks(), []string{"ready"}) })
+			w.set("autoscaling/target-lifecycle-state", before)
+			if before == "Terminated" {
+				soon(t, "the machine leaves", func() bool { return strings.Contains(p.output.String(), "the Auto Scaling group ends this instance") })
+			}
+			w.set("spot/instance-action", fmt.Sprintf(`{"action": "terminate", "time": %q}`, time.Now().Add(30*time.Second).UTC().Format(time.RFC3339)))
+			select {
+			case <-p.exited:
+			case <-time.After(time.Minute):
+				t.Fatalf("the server drains for longer than the machine is there:\n%s", p.output.String())
+			}
+			if hooks := w.hooks(); p.err != nil || !slices.Equal(hooks, []string{"ready", "drained"}) {
+				t.Errorf("it ended with %v, completed hooks: %v", p.err, hooks)
+			}
+		})
+	}
+}

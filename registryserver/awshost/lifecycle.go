@@ -2,6 +2,7 @@ package awshost
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -35,38 +36,76 @@ func (h *Host) Complete(ctx context.Context, group, hook string) error {
 	return fmt.Errorf("complete the lifecycle hook %s of the group %s: %w", hook, group, err)
 }
 
-// Leaving returns why the machine is about to go, once it is: its group ends
-// it, or AWS takes a spot instance back. It returns the error of ctx when that
+// Departure is the end of the machine that AWS has announced.
+type Departure struct {
+	Reason string
+	At     time.Time // when the machine is taken away; zero where the hook decides
+}
+
+// Leaving returns why the machine is about to go, once it is: AWS takes a spot
+// instance back, or its group ends it. It returns the error of ctx when that
 // ends first. A metadata service that does not answer is asked again.
-func (h *Host) Leaving(ctx context.Context) (string, error) {
+func (h *Host) Leaving(ctx context.Context) (Departure, error) {
+	return h.await(ctx, func(ctx context.Context) (Departure, error) {
+		d, spotErr := h.spotNotice(ctx)
+		if d.Reason != "" {
+			return d, nil
+		}
+		state, err := h.read(ctx, "autoscaling/target-lifecycle-state")
+		if err == nil && state == "Terminated" {
+			return Departure{Reason: "the Auto Scaling group ends this instance"}, nil
+		}
+		return Departure{}, errors.Join(err, spotErr)
+	})
+}
+
+// SpotNotice is Leaving for spot notices only: one may come while the machine
+// is already leaving.
+func (h *Host) SpotNotice(ctx context.Context) (Departure, error) {
+	return h.await(ctx, h.spotNotice)
+}
+
+func (h *Host) await(ctx context.Context, ask func(context.Context) (Departure, error)) (Departure, error) {
 	failed := false
 	for {
-		reason, err := h.leaving(ctx)
+		d, err := ask(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return "", ctx.Err()
+			return Departure{}, ctx.Err()
 		case err != nil && !failed:
 			h.log.WarnContext(ctx, "whether this machine is about to go cannot be found out", "error", err)
-		case reason != "":
-			return reason, nil
+		case d.Reason != "":
+			return d, nil
 		}
 		failed = err != nil
 		select {
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return Departure{}, ctx.Err()
 		case <-time.After(h.poll):
 		}
 	}
 }
 
-func (h *Host) leaving(ctx context.Context) (string, error) {
-	state, err := h.read(ctx, "autoscaling/target-lifecycle-state")
-	if err == nil && state == "Terminated" {
-		return "the Auto Scaling group ends this instance", nil
+// spotNotice returns the notice for a spot instance; no reason is none.
+func (h *Host) spotNotice(ctx context.Context) (Departure, error) {
+	notice, err := h.read(ctx, "spot/instance-action")
+	if err != nil || notice == "" {
+		return Departure{}, err
 	}
-	notice, spotErr := h.read(ctx, "spot/instance-action")
-	if spotErr == nil && notice != "" {
-		return "AWS takes this spot instance back", nil
+	return parseNotice(notice, time.Now()), nil
+}
+
+// noticeTime is what a notice without a legible time leaves, of the two minutes
+// that AWS gives.
+const noticeTime = 110 * time.Second
+
+func parseNotice(notice string, now time.Time) Departure {
+	d := Departure{Reason: "AWS takes this spot instance back", At: now.Add(noticeTime)}
+	var said struct {
+		Time time.Time `json:"time"`
 	}
-	return "", errors.Join(err, spotErr)
+	if json.Unmarshal([]byte(notice), &said) == nil && said.Time.After(now) && said.Time.Before(d.At.Add(time.Minute)) {
+		d.At = said.Time
+	}
+	return d
 }

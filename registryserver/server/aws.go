@@ -19,6 +19,8 @@ const (
 	// rotationWait is how old a new HTTP secret has to be before anything is
 	// sealed with it: by then every server has seen it.
 	rotationWait = 2 * rotationPoll
+	// spotReserve is left of a spot notice for what follows the drain.
+	spotReserve = 20 * time.Second
 	// completeTimeout bounds the last word to the Auto Scaling group.
 	completeTimeout = 20 * time.Second
 )
@@ -171,16 +173,32 @@ func (s *Server) complete(ctx context.Context, hook string) {
 }
 
 // whileHere returns a context that ends with ctx, or when AWS is about to take
-// the machine.
-func (s *Server) whileHere(ctx context.Context) (context.Context, context.CancelFunc) {
+// the machine, and calls gone when it cannot be used any longer, which for a
+// spot instance is soon. It looks for that until background ends.
+func (s *Server) whileHere(ctx, background context.Context, gone context.CancelFunc) (context.Context, context.CancelFunc) {
 	here, cancel := context.WithCancel(ctx)
-	if s.config.AWS.AutoScaling.Group != "" {
-		go func() {
-			if reason, err := s.host.Leaving(here); err == nil {
-				s.log.Info("this machine is about to go", "reason", reason)
-				cancel()
-			}
-		}()
+	if s.config.AWS.AutoScaling.Group == "" {
+		return here, cancel
 	}
+	go func() {
+		leaving, err := s.host.Leaving(background)
+		if err != nil {
+			return
+		}
+		s.log.Info("this machine is about to go", "reason", leaving.Reason)
+		cancel()
+		if leaving.At.IsZero() {
+			if leaving, err = s.host.SpotNotice(background); err != nil {
+				return
+			}
+		}
+		left := max(0, time.Until(leaving.At)-spotReserve)
+		s.log.Info("the shutdown is bounded by the spot notice", "left", left.Round(time.Second))
+		select {
+		case <-time.After(left):
+			gone()
+		case <-background.Done():
+		}
+	}()
 	return here, cancel
 }

@@ -67,7 +67,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	ctx, leave := s.whileHere(ctx)
+	notGone, gone := context.WithCancel(background)
+	defer gone()
+	ctx, leave := s.whileHere(ctx, background, gone)
 	defer leave()
 	group, groupCtx := errgroup.WithContext(background)
 	for _, task := range s.tasks {
@@ -85,10 +87,10 @@ func (s *Server) Run(ctx context.Context) error {
 
 	select {
 	case <-ctx.Done():
-		s.retire(groupCtx)
+		s.retire(groupCtx, notGone)
 	case <-groupCtx.Done(): // a listener failed
 	}
-	s.drain(main)
+	s.drain(notGone, main)
 	if debug != nil {
 		_ = debug.Close()
 	}
@@ -99,7 +101,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // retire goes on serving for the drain wait while /readyz says no, so that load
 // balancers have turned to others before a connection is refused.
-func (s *Server) retire(failed context.Context) {
+func (s *Server) retire(failed, notGone context.Context) {
 	s.ready.draining.Store(true)
 	wait := s.config.HTTP.DrainWait
 	if wait <= 0 {
@@ -108,22 +110,23 @@ func (s *Server) retire(failed context.Context) {
 	s.log.Info("shutting down; requests are served until load balancers have noticed", "wait", wait)
 	select {
 	case <-failed.Done():
+	case <-notGone.Done():
 	case <-time.After(wait):
 	}
 }
 
-// drain lets requests under way finish. New connections are refused at once,
-// and /readyz says no on those that are open.
-func (s *Server) drain(main *http.Server) {
+// drain lets requests under way finish, as long as the machine is not gone. New
+// connections are refused at once, and /readyz says no on those that are open.
+func (s *Server) drain(notGone context.Context, main *http.Server) {
 	s.ready.draining.Store(true)
 	timeout := s.config.HTTP.DrainTimeout
 	s.log.Info("shutting down; requests under way may finish", "timeout", timeout)
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(notGone, timeout)
 	defer cancel()
 	unused := time.AfterFunc(unusedGrace, s.unused.close)
 	defer unused.Stop()
 	if err := main.Shutdown(ctx); err != nil {
-		s.log.Warn("requests were still under way when the drain timeout ended; their clients must try again", "error", err)
+		s.log.Warn("requests were still under way when the time to drain was over; their clients must try again", "error", err)
 		_ = main.Close()
 	}
 }
