@@ -19,7 +19,7 @@ const module = "github.com/registrykit/terraform-provider-registry"
 var mayImport = map[string][]string{
 	".":                                  {"provider"},
 	"provider":                           {"registryserver/client", "registryserver/oci"},
-	"registryserver":                     {"registryserver/archive", "registryserver/oci", "registryserver/registry", "registryserver/server", "registryserver/transfer"},
+	"registryserver":                     {"registryserver/archive", "registryserver/migrate", "registryserver/oci", "registryserver/registry", "registryserver/server", "registryserver/transfer"},
 	"registryserver/oci":                 {},
 	"registryserver/storage":             {"registryserver/oci"},
 	"registryserver/storage/fsstore":     {"registryserver/oci", "registryserver/storage"},
@@ -32,12 +32,13 @@ var mayImport = map[string][]string{
 	"registryserver/rediscache":          {"registryserver/auth"},
 	"registryserver/awshost":             {},
 	"registryserver/archive":             {"registryserver/oci"},
+	"registryserver/migrate":             {"registryserver/oci", "registryserver/storage"},
 	"registryserver/transfer":            {"registryserver/archive", "registryserver/client", "registryserver/oci", "registryserver/registry"},
 	"registryserver/ociapi":              {"registryserver/archive", "registryserver/auth", "registryserver/oci", "registryserver/registry", "registryserver/storage"},
 	"registryserver/journal":             {},
 	"registryserver/adminapi": {"registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/oci",
 		"registryserver/registry", "registryserver/storage"},
-	"registryserver/server": {"registryserver/adminapi", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/journal", "registryserver/oci", "registryserver/ociapi",
+	"registryserver/server": {"registryserver/adminapi", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/journal", "registryserver/migrate", "registryserver/oci", "registryserver/ociapi",
 		"registryserver/rediscache", "registryserver/registry", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/storage/s3store"},
 }
 
@@ -51,7 +52,7 @@ var testsMayAlsoImport = map[string][]string{
 var storesForTests = []string{"registryserver/storage/fsstore", "registryserver/storage/storagetest"}
 
 // withoutHTTP are the packages that would work the same behind any other protocol.
-var withoutHTTP = []string{"registryserver/archive", "registryserver/oci", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/registry"}
+var withoutHTTP = []string{"registryserver/archive", "registryserver/migrate", "registryserver/oci", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/registry"}
 
 func TestImportsRunOneWay(t *testing.T) {
 	for file, imports := range sourceFiles(t) {

@@ -30,6 +30,8 @@ Usage:
   registryserver import SOURCE TO      put images from an archive, such as docker save writes, into a registry
   registryserver export IMAGE DEST     write an image as an archive for docker load
   registryserver copy SOURCE DEST      copy images between registries, one or all
+  registryserver migrate --from old.yml --to new.yml
+                                       bring everything to another storage, while a server runs
   registryserver client-setup HOST     print what each client needs to trust a private CA and to log in
   registryserver ship-logs [config.yml]
                                        bring the journal of an AWS instance to CloudWatch Logs
@@ -67,6 +69,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return exportImage(ctx, args[1:], stdout, stderr)
 		case "copy":
 			return copyImages(ctx, args[1:], stdout, stderr)
+		case "migrate":
+			return migrateStorage(ctx, args[1:], stdout, stderr)
 		}
 	}
 	if len(args) > 0 && args[0] == "ship-logs" {
