@@ -19,7 +19,8 @@ import (
 type Source interface {
 	// Manifest returns a manifest by its digest.
 	Manifest(ctx context.Context, d oci.Digest) ([]byte, error)
-	// Open returns a blob from its offset on, and its whole size.
+	// Open returns a blob from its offset on, and its whole size; -1 if that is not
+	// known.
 	Open(ctx context.Context, d oci.Digest, offset int64) (io.ReadCloser, int64, error)
 }
 
@@ -218,7 +219,7 @@ func copyBlob(ctx context.Context, w io.Writer, from Source, d oci.Descriptor) e
 		return err
 	}
 	defer r.Close()
-	if size != d.Size {
+	if size >= 0 && size != d.Size { // a registry need not say it
 		return fmt.Errorf("blob %s has %d bytes, and the manifest says %d", d.Digest, size, d.Size)
 	}
 	hash := d.Digest.Algorithm().NewHash()

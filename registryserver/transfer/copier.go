@@ -302,6 +302,12 @@ func (r *resumed) open() error {
 	return nil
 }
 
+// Close lets go of the connection.
+func (r *resumed) Close() error {
+	r.close()
+	return nil
+}
+
 func (r *resumed) close() {
 	if r.content != nil {
 		_ = r.content.Close()

@@ -266,3 +266,30 @@ func TestCopierSendsASharedBlobOnce(t *testing.T) {
 		t.Errorf("%+v, %d opened, %d locks", s, from.opened.Load(), len(c.locks))
 	}
 }
+
+// An export goes on where a connection broke, and fails where the source is
+// damaged.
+func TestExportGoesOn(t *testing.T) {
+	from, d := newSource(t)
+	from.cut.Store(3)
+	var b bytes.Buffer
+	if _, err := Export(t.Context(), &b, from, d, "", []string{"app:1"}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := archive.Read(t.Context(), &b, archive.Options{TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if root, _, err := a.Prepare(t.Context(), a.Images()[0]); err != nil || root.Digest != d {
+		t.Errorf("%s, %v, want %s", root.Digest, err, d)
+	}
+	for digest, content := range from.content {
+		if strings.HasPrefix(string(content), "what") {
+			from.content[digest] = []byte("what a layer is made oF")
+		}
+	}
+	if _, err := Export(t.Context(), io.Discard, from, d, "", nil); err == nil || !strings.Contains(err.Error(), "is damaged") {
+		t.Errorf("%v", err)
+	}
+}
