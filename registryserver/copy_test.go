@@ -307,20 +307,34 @@ func TestCopyFailsByNameAndGoesOn(t *testing.T) {
 
 	// Interrupted in the middle of a blob.
 	other := startServer(t, filesystemConfig(t.TempDir()))
-	cmd := exec.CommandContext(t.Context(), buildServer(t), "copy", "--all", "--parallel", "1", "--report", file, "", "http://"+other.Host)
 	var blobs atomic.Int32
+	reached := make(chan struct{})
 	stopped := newTap(t, from, func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") && blobs.Add(1) == 4 {
-			_ = cmd.Process.Signal(syscall.SIGINT)
+			close(reached)
 			<-r.Context().Done()
 			return true
 		}
 		return false
 	})
-	cmd.Args[slices.Index(cmd.Args, "")] = stopped.URL
-	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "the same command goes on where it ended") {
-		t.Fatalf("%v: %s", err, out)
+	cmd := exec.CommandContext(t.Context(), buildServer(t), "copy", "--all", "--parallel", "1", "--report", file, stopped.URL, "http://"+other.Host)
+	var out lockedBuffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-reached:
+	case err := <-ended:
+		t.Fatalf("it ended before it came to the blob: %v\n%s", err, out.String())
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil || !strings.Contains(out.String(), "the same command goes on where it ended") {
+		t.Fatalf("%v: %s", err, out.String())
 	}
 	before := readCopyReport(t, file)
 	if before.Complete || before.Sums.BlobsCopied == 0 {
