@@ -27,6 +27,10 @@ Usage:
   registryserver config [config.yml]   check the configuration and print it, secrets masked;
                                        --check-storage tries every access to the storage instead
   registryserver fsck [config.yml]     check the storage; --repair mends it, --json is for programs
+  registryserver garbage-collect [config.yml]
+                                       delete what nobody needs, while servers run; --dry-run, --delete-untagged
+  registryserver exclusive [config.yml]
+                                       say that only Registry Kit writes to the storage, which garbage collection needs
   registryserver import SOURCE TO      put images from an archive, such as docker save writes, into a registry
   registryserver export IMAGE DEST     write an image as an archive for docker load
   registryserver copy SOURCE DEST      copy images between registries, one or all
@@ -57,27 +61,20 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) > 0 {
-		switch args[0] {
-		case "fsck":
-			return fsck(ctx, args[1:], stdout, stderr)
-		case "config":
-			return config(ctx, args[1:], stdout, stderr)
-		case "import":
-			return importImages(ctx, args[1:], stdout, stderr)
-		case "export":
-			return exportImage(ctx, args[1:], stdout, stderr)
-		case "copy":
-			return copyImages(ctx, args[1:], stdout, stderr)
-		case "migrate":
-			return migrateStorage(ctx, args[1:], stdout, stderr)
-		}
+	commands := map[string]func(args []string) error{
+		"fsck":            func(args []string) error { return fsck(ctx, args, stdout, stderr) },
+		"config":          func(args []string) error { return config(ctx, args, stdout, stderr) },
+		"import":          func(args []string) error { return importImages(ctx, args, stdout, stderr) },
+		"export":          func(args []string) error { return exportImage(ctx, args, stdout, stderr) },
+		"copy":            func(args []string) error { return copyImages(ctx, args, stdout, stderr) },
+		"migrate":         func(args []string) error { return migrateStorage(ctx, args, stdout, stderr) },
+		"garbage-collect": func(args []string) error { return collect(ctx, args, stdout, stderr) },
+		"exclusive":       func(args []string) error { return exclusive(ctx, args, stdout, stderr) },
+		"ship-logs":       func(args []string) error { return shipLogs(ctx, args, stderr) },
+		"client-setup":    func(args []string) error { return clientSetup(args, stdout, stderr) },
 	}
-	if len(args) > 0 && args[0] == "ship-logs" {
-		return shipLogs(ctx, args[1:], stderr)
-	}
-	if len(args) > 0 && args[0] == "client-setup" {
-		return clientSetup(args[1:], stdout, stderr)
+	if len(args) > 0 && commands[args[0]] != nil {
+		return commands[args[0]](args[1:])
 	}
 	command, file := "", ""
 	switch {
@@ -99,8 +96,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "help", "--help", "-h":
 		fmt.Fprint(stdout, usage)
 		return nil
-	case "garbage-collect":
-		return errors.New("garbage-collect is not part of this version")
 	}
 	fmt.Fprint(stderr, usage)
 	return flag.ErrHelp

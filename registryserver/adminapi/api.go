@@ -35,6 +35,8 @@ type Config struct {
 	DeletesDisabled bool
 	// ReadOnly refuses to move tags, as pushes are refused.
 	ReadOnly bool
+	// Collections are garbage collections; nil for none.
+	Collections Collections
 }
 
 // api is the handler.
@@ -105,6 +107,12 @@ func (a *api) endpoints() []endpoint {
 		{method: "GET", path: "/certificates/{certificate}", handle: a.getCertificate},
 		{method: "PUT", path: "/certificates/{certificate}", handle: a.putCertificate},
 		{method: "DELETE", path: "/certificates/{certificate}", handle: a.deleteCertificate},
+
+		{method: "GET", path: "/collections", handle: a.listCollections},
+		{method: "POST", path: "/collections", handle: a.startCollection},
+		{method: "GET", path: "/storage/exclusive", handle: a.getExclusive},
+		{method: "PUT", path: "/storage/exclusive", handle: a.putExclusive},
+		{method: "DELETE", path: "/storage/exclusive", handle: a.deleteExclusive},
 
 		{method: "GET", path: "/repositories", handle: a.listRepositories, query: paging},
 		{method: "POST", path: "/repositories", handle: a.createRepository},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
@@ -147,4 +148,22 @@ func (r *Registry) CollectReports(ctx context.Context) ([]CollectReport, error) 
 	}
 	slices.Reverse(reports)
 	return reports, nil
+}
+
+// LastCollection returns when the last collection began of which there is a
+// report, or the zero time.
+func (r *Registry) LastCollection(ctx context.Context) (time.Time, error) {
+	var last string
+	for key, err := range r.records.List(ctx, reportsFolder, "") {
+		if err != nil {
+			return time.Time{}, err
+		}
+		last = key
+	}
+	began, _, _ := strings.Cut(strings.TrimPrefix(last, reportsFolder), "-")
+	t, err := time.Parse(reportTimeFormat, began)
+	if err != nil {
+		return time.Time{}, nil //nolint:nilerr // what is foreign is no report
+	}
+	return t, nil
 }

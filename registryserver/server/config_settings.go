@@ -41,6 +41,7 @@ func defaultConfig() *Config {
 		Health:     HealthConfig{StorageDriver: StorageHealthConfig{Interval: 10 * time.Second}},
 		Validation: ValidationConfig{Indexes: IndexesConfig{Platforms: "all"}},
 		Redis:      &RedisConfig{},
+		GC:         GCConfig{Interval: 24 * time.Hour, Grace: 24 * time.Hour, Concurrency: 16},
 	}
 }
 
@@ -61,6 +62,7 @@ func (c *Config) settings() []setting {
 	all = append(all, c.Auth.settings()...)
 	all = append(all, c.Redis.settings()...)
 	all = append(all, c.AWS.settings()...)
+	all = append(all, c.GC.settings()...)
 	return append(all, []setting{
 		{"admin.username", asText(&c.Admin.Username)},
 		{"admin.password", asSecret(&c.Admin.Password)},

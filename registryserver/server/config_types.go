@@ -24,6 +24,7 @@ type Config struct {
 	Validation ValidationConfig
 	Redis      *RedisConfig // nil: there is none
 	AWS        AWSConfig
+	GC         GCConfig
 }
 
 // LogConfig says what is logged, and how.

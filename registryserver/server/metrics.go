@@ -14,6 +14,7 @@ import (
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
@@ -29,6 +30,12 @@ type metrics struct {
 	storage  *prometheus.HistogramVec
 	// reloadFailures counts certificates that could not be loaded anew.
 	reloadFailures prometheus.Counter
+
+	gcRuns    *prometheus.CounterVec
+	gcDeleted *prometheus.CounterVec
+	gcBytes   prometheus.Counter
+	gcRunning prometheus.Gauge
+	gcLast    prometheus.Gauge
 }
 
 func newMetrics(version string) *metrics {
@@ -49,6 +56,12 @@ func newMetrics(version string) *metrics {
 	}
 	m.reloadFailures = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "registry_tls_certificate_reload_failures_total", Help: "Changed certificates that could not be loaded; the ones before stayed in force."})
+	m.gcRuns = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "registry_gc_runs_total", Help: "Garbage collections of this server, by result: ok, failed, or skipped because another ran or the storage is not exclusive."}, []string{"result"})
+	m.gcDeleted = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "registry_gc_deleted_total", Help: "What garbage collections of this server deleted, by kind."}, []string{"kind"})
+	m.gcBytes = prometheus.NewCounter(prometheus.CounterOpts{Name: "registry_gc_deleted_bytes_total", Help: "Bytes of content that garbage collections of this server deleted."})
+	m.gcRunning = prometheus.NewGauge(prometheus.GaugeOpts{Name: "registry_gc_running", Help: "1 while this server collects garbage."})
+	m.gcLast = prometheus.NewGauge(prometheus.GaugeOpts{Name: "registry_gc_last_success_timestamp_seconds", Help: "When this server's last garbage collection that did not fail ended."})
+	m.registry.MustRegister(m.gcRuns, m.gcDeleted, m.gcBytes, m.gcRunning, m.gcLast)
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "registry_build_info", Help: "Always 1; the version is the label."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(m.inFlight, m.requests, m.duration, m.received, m.sent, m.storage, m.reloadFailures, build,
@@ -68,6 +81,28 @@ func (m *metrics) watchLogins(stats func() auth.Stats) {
 		{"registry_auth_tokens_total", "Tokens made at /token.", func(s auth.Stats) int64 { return s.Scoped }},
 	} {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help}, func() float64 { return float64(c.of(stats())) }))
+	}
+}
+
+// collected counts what a garbage collection did.
+func (m *metrics) collected(report registry.CollectReport, err error) {
+	result := "ok"
+	switch {
+	case oci.ErrorCode(err) == oci.CodeConflict:
+		result = "skipped"
+	case err != nil:
+		result = "failed"
+	}
+	m.gcRuns.WithLabelValues(result).Inc()
+	if report.DryRun {
+		return
+	}
+	for _, n := range report.Deleted {
+		m.gcDeleted.WithLabelValues(n.Kind).Add(float64(n.Count))
+	}
+	m.gcBytes.Add(float64(report.DeletedBytes()))
+	if err == nil {
+		m.gcLast.SetToCurrentTime()
 	}
 }
 

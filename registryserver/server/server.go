@@ -102,10 +102,11 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.tasks = append(s.tasks, images.Watch)
 	s.followRedis(users, images)
 	s.sweepUploads(blobs)
+	collections := s.collect(images)
 	admin, err := adminapi.New(adminapi.Config{
 		Gate: s.gate, Directory: users, Tokens: s.issued, Registry: images, Certificates: s.installed, Log: s.log,
 		Server: s.describe, DeletesDisabled: c.Storage.Delete != nil && !*c.Storage.Delete || c.Storage.ReadOnly,
-		ReadOnly: c.Storage.ReadOnly,
+		ReadOnly: c.Storage.ReadOnly, Collections: collections,
 	})
 	if err != nil {
 		return nil, err
@@ -243,7 +244,7 @@ func (s *Server) describe() client.Server {
 
 // capabilities are what not every server of this version can do.
 func (s *Server) capabilities() []string {
-	can := []string{"access", "tokens"}
+	can := []string{"access", "tokens", "collections"}
 	if s.config.HTTP.Secret != "" {
 		can = append(can, "certificates") // there is a secret to encrypt their keys with
 	}
