@@ -303,3 +303,40 @@ func gcKeys(t *testing.T, y *yard) func(func(string) bool) {
 		}
 	}
 }
+
+// TestDeleteTagsAsSeen: only tags go that still are as they were seen, and that
+// are not immutable.
+func TestDeleteTagsAsSeen(t *testing.T) {
+	y := newYard(t)
+	config := pushBlob(t, y.Registry, app, oci.SHA256, "config")
+	body, moved := imageOf(config, ""), imageOf(config, `,"annotations":{"n":"1"}`)
+	for _, tag := range []string{"goes", "pushed", "moved", "fixed"} {
+		put(t, y.Registry, app, body, tag)
+	}
+	var seen []registry.TagAsSeen
+	for _, tag := range []string{"goes", "pushed", "moved", "fixed"} {
+		as, err := y.SeeTag(t.Context(), app, ref(t, tag).Tag)
+		must(t, err)
+		seen = append(seen, as)
+	}
+	y.clock = y.clock.Add(time.Hour)
+	put(t, y.Registry, app, body, "pushed")
+	put(t, y.Registry, app, moved, "moved")
+	pattern, err := oci.ParseTagPattern("fix*")
+	must(t, err)
+	_, err = y.UpdateSettings(t.Context(), app, registry.SettingsSpec{ImmutableTags: []oci.TagPattern{pattern}}, nil)
+	must(t, err)
+	report, err := y.DeleteTagsAsSeen(t.Context(), seen, registry.CollectOptions{})
+	if err != nil || sums(report.Deleted)["tag"] != 1 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	for tag, want := range map[string]bool{"goes": false, "pushed": true, "moved": true, "fixed": true} {
+		if _, err := y.ResolveTag(t.Context(), app, ref(t, tag).Tag); (err == nil) != want {
+			t.Errorf("tag %s: %v", tag, err)
+		}
+	}
+	if keys := y.keys(t, "/tags/goes/"); len(keys) > 0 {
+		t.Errorf("of the tag stay %q", keys)
+	}
+	wantSound(t, y.Registry)
+}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
@@ -187,6 +188,25 @@ func warmManifest(ctx context.Context, r *Registry) {
 	_, _ = r.Manifest(ctx, modelApp, oci.Reference{Digest: oci.FromBytes([]byte(modelManifest(modelConfig)))})
 }
 
+// tagged has a tag that was pushed long ago.
+func tagged(t *testing.T, r *Registry) {
+	ctx := context.Background()
+	err := upload(ctx, r, modelApp, modelConfig)
+	if err == nil {
+		_, err = push(ctx, r, modelManifest(modelConfig), modelTag)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// retention deletes that tag: it has decided so before all begins.
+var retention = actorSpec{name: "collector", do: func(ctx context.Context, r *Registry) (acknowledged, error) {
+	seen := TagAsSeen{Repository: modelApp, Tag: modelTag, Digest: oci.FromBytes([]byte(modelManifest(modelConfig))), Pushed: modelStart.Add(-72 * time.Hour)}
+	_, err := r.DeleteTagsAsSeen(ctx, []TagAsSeen{seen}, CollectOptions{Concurrency: 1})
+	return acknowledged{}, err
+}}
+
 func models(bound int) []*model {
 	gc := collectorOf("collector", CollectOptions{})
 	second := collectorOf("collector 2", CollectOptions{})
@@ -205,6 +225,8 @@ func models(bound int) []*model {
 		{name: "an untagged manifest is tagged, from memory", remember: true, setup: untagged, actors: []actorSpec{pushOf(image, warmManifest, modelTag), gcUntagged}},
 		{name: "an untagged manifest is tagged, by dates", remember: true, dates: true, expiring: true, ticks: 2, switches: bound, setup: untagged, actors: []actorSpec{pushOf(image, warmManifest, modelTag), gcUntagged}},
 		{name: "an untagged manifest comes into an index", setup: untagged, actors: []actorSpec{pushOf(modelIndex(image), nil, modelTag), gcUntagged}},
+		{name: "a tag is pushed that retention deletes", setup: tagged, actors: []actorSpec{pushOf(image, nil, modelTag), retention}},
+		{name: "a tag is pushed that retention deletes, by dates", remember: true, dates: true, expiring: true, ticks: 2, switches: bound, setup: tagged, actors: []actorSpec{pushOf(image, warmManifest, modelTag), retention}},
 		{name: "somebody dies, and another collector takes over", crashes: 1, switches: bound, setup: blobGarbage(modelApp), actors: []actorSpec{uploadThenPush(copyCommit), gc, second}},
 		{name: "somebody dies, in a bucket", remember: true, expiring: true, losses: 1, ticks: 1, crashes: 1, switches: bound, setup: blobGarbage(modelApp), actors: []actorSpec{uploadThenPush(copyCommit), gc, second}},
 		{name: "two collectors", switches: bound, setup: blobGarbage(modelApp), actors: []actorSpec{pushOf(image, nil, modelTag), gc, second}},
