@@ -25,6 +25,7 @@ type s3Proxy struct {
 	mu         sync.Mutex
 	requests   []string // that users caused
 	background int
+	all        []string        // requests, those of the background included
 	actions    map[string]bool // of IAM, on the bucket or below it
 	delay      time.Duration   // added to each
 }
@@ -47,6 +48,7 @@ func countS3(t testing.TB) *s3Proxy {
 	}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
+		p.all = append(p.all, r.Method+" "+r.URL.Path+"?"+r.URL.RawQuery)
 		if r.Header.Get("X-Registrykit-Background") != "" {
 			p.background++
 		} else {
@@ -78,6 +80,17 @@ func (p *s3Proxy) count(do func()) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.requests
+}
+
+// countAll is count with what is asked in the background.
+func (p *s3Proxy) countAll(do func()) []string {
+	p.mu.Lock()
+	p.all = nil
+	p.mu.Unlock()
+	do()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.all
 }
 
 // TestS3Requests holds the server to its budget: requests to S3 are what users of

@@ -36,7 +36,7 @@ func Collect(ctx context.Context, c *Config, o CollectOptions) error {
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer func() { _ = done() }()
 	p := &collectPrinter{o: o, json: json.NewEncoder(o.Out)}
 	run := c.collectOptions("command")
 	run.DryRun, run.Found, run.Progress = o.DryRun, p.found, p.progress
@@ -56,7 +56,7 @@ func Exclusive(ctx context.Context, c *Config, change *bool, out io.Writer) erro
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer func() { _ = done() }()
 	switch {
 	case change == nil:
 	case *change:

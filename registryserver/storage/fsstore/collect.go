@@ -60,8 +60,8 @@ func (b blobs) blobsIn(ctx context.Context, dir, shard, prefix string, yield fun
 		if errors.Is(err, storage.ErrNotFound) {
 			continue
 		}
-		if !yield(info, err) || err != nil {
-			return false, nil
+		if more := yield(info, err); !more || err != nil {
+			return false, nil //nolint:nilerr // it was told
 		}
 	}
 	return true, nil
