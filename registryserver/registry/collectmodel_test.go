@@ -237,9 +237,9 @@ func models(bound int) []*model {
 // modelStates bounds an exploration: REGISTRY_MODEL_STATES, for those who have
 // time.
 func modelStates(t *testing.T) int {
-	most := 20_000
+	most := 10_000
 	if testing.Short() {
-		most = 4_000
+		most = 2_500
 	}
 	if v := os.Getenv("REGISTRY_MODEL_STATES"); v != "" {
 		var err error

@@ -1,0 +1,102 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// gcBlobs is how many blobs BenchmarkGarbageCollect has.
+const gcBlobs = 100_000
+
+// seedGarbage writes a storage of images with a layer each of their own, of which
+// every tenth blob is garbage, without any server: 10,000 manifests for 100,000
+// blobs.
+func seedGarbage(tb testing.TB, root string) {
+	tb.Helper()
+	dir := filepath.Join(root, "docker/registry/v2")
+	made := map[string]bool{}
+	write := func(path, content string) {
+		path = filepath.Join(dir, path)
+		if parent := filepath.Dir(path); !made[parent] {
+			if err := os.MkdirAll(parent, 0o777); err != nil {
+				tb.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	put := func(content string) string {
+		hex := strings.TrimPrefix(sha256Digest([]byte(content)), "sha256:")
+		write("blobs/sha256/"+hex[:2]+"/"+hex+"/data", content)
+		return hex
+	}
+	for n := range gcBlobs / 10 {
+		repo := fmt.Sprintf("repositories/team%d/app", n%50)
+		link := func(kind, hex string) { write(repo+"/"+kind+"/sha256/"+hex+"/link", "sha256:"+hex) }
+		config := put(fmt.Sprintf(`{"n":%d}`, n))
+		link("_layers", config)
+		var layers []string
+		for l := range 7 {
+			hex := put(fmt.Sprintf("layer %d of image %d", l, n))
+			link("_layers", hex)
+			layers = append(layers, fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:%s","size":20}`, hex))
+		}
+		lost := put(fmt.Sprintf("garbage %d", n))
+		link("_layers", lost)
+		manifest := put(fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:%s","size":9},"layers":[%s]}`, tinyType, config, strings.Join(layers, ",")))
+		link("_manifests/revisions", manifest)
+		write(fmt.Sprintf("%s/_manifests/tags/v%d/current/link", repo, n), "sha256:"+manifest)
+		write(fmt.Sprintf("%s/_manifests/tags/v%d/index/sha256/%s/link", repo, n, manifest), "sha256:"+manifest)
+	}
+}
+
+// BenchmarkGarbageCollect collects the garbage of 100,000 blobs on a disk: ours in
+// two runs, of which the second deletes, and that of distribution in one, with no
+// server beside it.
+func BenchmarkGarbageCollect(b *testing.B) {
+	for _, who := range []string{"registryserver", "distribution"} {
+		b.Run(who, func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				root := b.TempDir()
+				seedGarbage(b, root)
+				file := writeConfig(b, filesystemConfig(root))
+				b.StartTimer()
+				run := func(name, binary string, args ...string) {
+					cmd := exec.Command(binary, append(args, file)...)
+					cmd.Env = append(os.Environ(), "REGISTRY_GC_GRACE=0s", "OTEL_TRACES_EXPORTER=none")
+					began := time.Now()
+					if out, err := cmd.CombinedOutput(); err != nil {
+						b.Fatalf("%v\n%s", err, out)
+					}
+					used := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+					b.ReportMetric(time.Since(began).Seconds(), name+"-s")
+					b.ReportMetric(float64(used.Maxrss)/1024, name+"-MiB")
+				}
+				if who == "distribution" {
+					run("run", tool(b, "distribution"), "garbage-collect", "--quiet")
+				} else {
+					binary := buildServer(b)
+					run("mark", binary, "exclusive")
+					run("first", binary, "garbage-collect", "--quiet")
+					run("second", binary, "garbage-collect", "--quiet")
+					run("third", binary, "garbage-collect", "--quiet")
+				}
+				b.StopTimer()
+				left := 0
+				blobs, _ := filepath.Glob(filepath.Join(root, "docker/registry/v2/blobs/sha256/*/*/data"))
+				if left = len(blobs); left != gcBlobs-gcBlobs/10 {
+					b.Errorf("%d blobs are left", left)
+				}
+				b.StartTimer()
+			}
+		})
+	}
+}
