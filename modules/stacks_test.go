@@ -16,6 +16,7 @@ func stacks() []stack {
 			changes: []string{
 				"create registry_user.reader",
 				"update module.registry.module.cluster.aws_autoscaling_group.this",
+				"update module.registry.module.cluster.aws_iam_role_policy.this", // the new program is another object
 				"update module.registry.module.cluster.aws_launch_template.this[\"arm64\"]",
 			},
 			changed: func(a *account, _ *awstest.Workspace) { a.runOnly("v2/arm64", 3) },
@@ -35,6 +36,7 @@ func stacks() []stack {
 				"delete/create module.single.aws_eip_association.this",
 				"delete/create module.single.aws_instance.this",
 				"update module.single.aws_cloudwatch_metric_alarm.recover",
+				"update module.single.aws_iam_role_policy.this",
 			},
 			changed: func(a *account, _ *awstest.Workspace) { a.runOnly("v2/arm64", 1) },
 		},
@@ -48,6 +50,7 @@ func stacks() []stack {
 				"create module.registry.module.load_balancer.aws_vpc_security_group_ingress_rule.http[\"172.16.0.0/12\"]",
 				"create module.registry.module.load_balancer.aws_vpc_security_group_ingress_rule.https[\"172.16.0.0/12\"]",
 				"update module.registry.module.cluster.aws_autoscaling_group.this",
+				"update module.registry.module.cluster.aws_iam_role_policy.this", // the new program is another object
 				"update module.registry.module.cluster.aws_launch_template.this[\"arm64\"]",
 			},
 			changed: func(a *account, _ *awstest.Workspace) { a.runOnly("v2/arm64", 2) },
@@ -61,6 +64,7 @@ func stacks() []stack {
 			},
 			changes: []string{
 				"update module.registry.module.cluster.aws_autoscaling_group.this",
+				"update module.registry.module.cluster.aws_iam_role_policy.this", // the new program is another object
 				"update module.registry.module.cluster.aws_launch_template.this[\"arm64\"]",
 			},
 			changed: func(a *account, _ *awstest.Workspace) { a.runOnly("v2/arm64", 2) },

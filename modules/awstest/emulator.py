@@ -157,8 +157,8 @@ def inventory():
 def keys(value):
     if isinstance(value, dict):
         for key, item in list(value.items()):
-            if getattr(item, "state", None) in ("deleted", "terminated"):  # AWS still shows these for an hour
-                continue
+            if getattr(item, "state", None) in ("deleted", "terminated") or getattr(item, "key_state", None) == "PendingDeletion":
+                continue  # AWS still shows these for an hour, and keys for a week or more
             if isinstance(item, (dict, list, set)):  # a kind by region, or by type
                 yield from (f"{key}/{k}" for k in keys(item))
             else:

@@ -4,15 +4,15 @@ import json
 
 from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2 import models as ec2_models
-from moto.ec2.models import amis, ec2_backends, launch_templates, security_groups
-from moto.ec2.responses import amis as amis_responses
+from moto.ec2.models import amis, ec2_backends, instances as ec2_instances, launch_templates, security_groups
+from moto.ec2.responses import amis as amis_responses, instances as instances_responses
 from moto.ec2.responses.launch_templates import LaunchTemplates
 from moto.ec2.utils import parse_user_data
 from moto.elasticache import models as cache
 from moto.elasticache.exceptions import CacheSubnetGroupNotFound
 from moto.elasticache.responses import ElastiCacheResponse
 from moto.iam.access_control import IAMPolicy, PermissionResult
-from moto.s3.models import FakeBucket
+from moto.s3.models import FakeBucket, FakeDeleteMarker
 from moto.s3.responses import S3Response
 
 
@@ -20,7 +20,7 @@ def install():
     fix_launch_templates()
     fix_security_groups()
     fix_bucket_policies()
-    fix_bucket_metrics()
+    fix_bucket_configurations()
     fix_cache()
     fix_images()
     fix_networks()
@@ -62,35 +62,48 @@ def fix_bucket_policies():
     FakeBucket.get_permission = get_permission
 
 
-def fix_bucket_metrics():
-    """Metrics configurations of a bucket, which moto lacks, as they were put."""
-    stock = {method: getattr(S3Response, method) for method in ("_bucket_response_put", "_bucket_response_get", "_bucket_response_delete")}
+# Configurations of a bucket that are answered as they were put: moto lacks the one, and forgets half of the other.
+AS_PUT = {
+    "metrics": "<Error><Code>NoSuchConfiguration</Code><Message>The specified configuration does not exist.</Message></Error>",
+    "replication": "<Error><Code>ReplicationConfigurationNotFoundError</Code><Message>The replication configuration was not found.</Message></Error>",
+}
 
-    def put(self, request, bucket_name, querystring):
-        if "metrics" not in querystring:
-            return stock["_bucket_response_put"](self, request, bucket_name, querystring)
-        metrics(self, bucket_name)[querystring["id"][0]] = self.body
+
+def fix_bucket_configurations():
+    FakeDeleteMarker.dispose = lambda self: None  # which moto calls on every version that is deleted
+    put, get, delete = S3Response._bucket_response_put, S3Response._bucket_response_get, S3Response._bucket_response_delete
+
+    def kept(self, bucket_name, querystring):
+        """Where the configuration of a request is kept: with its bucket, by kind and id. Of other requests, nothing."""
+        for kind in AS_PUT:
+            if kind in querystring:
+                bucket = self.backend.get_bucket(bucket_name)
+                return bucket.__dict__.setdefault("as_put", {}), (kind, querystring.get("id", [""])[0])
+        return None, None
+
+    def put_kept(self, request, bucket_name, querystring):
+        configurations, key = kept(self, bucket_name, querystring)
+        if configurations is None:
+            return put(self, request, bucket_name, querystring)
+        configurations[key] = self.body
         return 200, {}, ""
 
-    def get(self, bucket_name, querystring):
-        if "metrics" not in querystring:
-            return stock["_bucket_response_get"](self, bucket_name, querystring)
-        found = metrics(self, bucket_name).get(querystring["id"][0])
-        if found is None:
-            return 404, {}, "<Error><Code>NoSuchConfiguration</Code><Message>The specified configuration does not exist.</Message></Error>"
-        return 200, {"Content-Type": "application/xml"}, found
+    def get_kept(self, bucket_name, querystring):
+        configurations, key = kept(self, bucket_name, querystring)
+        if configurations is None:
+            return get(self, bucket_name, querystring)
+        if key not in configurations:
+            return 404, {"Content-Type": "application/xml"}, AS_PUT[key[0]]
+        return 200, {"Content-Type": "application/xml"}, configurations[key]
 
-    def delete(self, bucket_name, querystring):
-        if "metrics" not in querystring:
-            return stock["_bucket_response_delete"](self, bucket_name, querystring)
-        metrics(self, bucket_name).pop(querystring["id"][0], None)
+    def delete_kept(self, bucket_name, querystring):
+        configurations, key = kept(self, bucket_name, querystring)
+        if configurations is None:
+            return delete(self, bucket_name, querystring)
+        configurations.pop(key, None)
         return 204, {}, ""
 
-    def metrics(self, bucket_name):
-        bucket = self.backend.get_bucket(bucket_name)
-        return bucket.__dict__.setdefault("metrics", {})
-
-    S3Response._bucket_response_put, S3Response._bucket_response_get, S3Response._bucket_response_delete = put, get, delete
+    S3Response._bucket_response_put, S3Response._bucket_response_get, S3Response._bucket_response_delete = put_kept, get_kept, delete_kept
 
 
 def insecure_transport(statement):
@@ -170,6 +183,15 @@ def fix_images():
         return result
 
     responses.register_image = register_image
+    stock_device = ec2_instances.Instance.add_block_device
+
+    def add_block_device(self, size, device_path, snapshot_id, *args, **kwargs):
+        if size is None and snapshot_id is None:  # a root volume is as large as its image's
+            size = self.ec2_backend.amis[self.image_id].block_device_mappings[0]["Ebs"]["VolumeSize"]
+        stock_device(self, size, device_path, snapshot_id, *args, **kwargs)
+
+    ec2_instances.Instance.add_block_device = add_block_device
+    instances_responses.InstanceResponse._validate_block_device_mapping = staticmethod(lambda mapping: None)  # which wants the size said
     ami.block_device_mappings = property(lambda self: getattr(self, "mappings", None) or stock_mappings.fget(self))
 
 
