@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +29,8 @@ type stack struct {
 	change    func(a *account, w *awstest.Workspace)
 	changes   []string // what the change's plan says, sorted
 	changed   func(a *account, w *awstest.Workspace)
-	images    string // a bucket that keeps images from a destroy
+	images    string   // a bucket that keeps images from a destroy
+	keeps     []string // kinds of what a destroy leaves on purpose
 }
 
 // account is what a stack finds.
@@ -40,19 +42,44 @@ type account struct {
 	server *awstest.Server
 }
 
+// atOnce is how many stacks are up at a time: they wait for AWS more than they compute, so it is not a matter of processors, as -parallel is.
+const atOnce = 6
+
+const long = "SKIPPED in a short run: make e2e-aws"
+
+// TestAWS applies the modules and the examples to an emulated AWS, with the real provider of AWS, ours, and a real server.
 func TestAWS(t *testing.T) {
 	t.Parallel()
 	tf := awstest.NewTerraform(t)
+	awstest.Start(t, awstest.Options{}) // or else everything here is skipped, by name
 	server := tf.BuildServer(t)
+	runs := map[string]func(t *testing.T){}
 	for _, s := range stacks() {
-		t.Run(filepath.Base(s.root), func(t *testing.T) {
+		runs[filepath.Base(filepath.Dir(s.root))+"/"+filepath.Base(s.root)] = func(t *testing.T) {
 			if testing.Short() && !s.short {
-				t.Skip("SKIPPED in a short run: make e2e-aws")
+				t.Skip(long)
 			}
-			t.Parallel()
 			s.run(t, tf, server)
+		}
+	}
+	for _, m := range mistakes() {
+		runs["mistake/"+m.name] = func(t *testing.T) {
+			if testing.Short() {
+				t.Skip(long)
+			}
+			m.run(t, tf)
+		}
+	}
+	var group sync.WaitGroup
+	places := make(chan bool, atOnce)
+	for name, run := range runs {
+		group.Go(func() {
+			places <- true
+			defer func() { <-places }()
+			t.Run(name, run)
 		})
 	}
+	group.Wait()
 }
 
 func (s stack) run(t *testing.T, tf *awstest.Terraform, server string) {
@@ -97,8 +124,11 @@ func (s stack) run(t *testing.T, tf *awstest.Terraform, server string) {
 	}
 	w.Destroy()
 	timing.done("destroy")
+	t.Attr("resources", fmt.Sprintf("%d: %s", resources, strings.Join(timing.said, "; ")))
 	for _, left := range a.Left(t) {
-		t.Errorf("left: %s", left)
+		if !slices.ContainsFunc(s.keeps, func(kind string) bool { return strings.HasPrefix(left, kind+" ") }) {
+			t.Errorf("left: %s", left)
+		}
 	}
 	if refused := site.Refused(); len(refused) > 0 {
 		t.Errorf("somebody wanted to reach %v", refused)
@@ -135,16 +165,18 @@ func texts(changes []awstest.Change) []string {
 	return texts
 }
 
-// timing logs how long each step takes.
+// timing reports how long each step takes.
 type timing struct {
 	t    *testing.T
 	last time.Time
+	said []string
 }
 
 func (t *timing) done(format string, args ...any) {
-	now := time.Now()
-	t.t.Logf("%6.0f s  %s", now.Sub(t.last).Seconds(), fmt.Sprintf(format, args...))
-	t.last = now
+	step := fmt.Sprintf("%.0f s %s", time.Since(t.last).Seconds(), fmt.Sprintf(format, args...))
+	t.t.Log(step)
+	t.said = append(t.said, step)
+	t.last = time.Now()
 }
 
 // pushHelloWorld gives a registry the image that the examples begin with.

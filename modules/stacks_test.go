@@ -91,7 +91,7 @@ func stacks() []stack {
 			changes: []string{"update module.storage.aws_s3_bucket_lifecycle_configuration.this"},
 		},
 		{
-			root: "modules/testing/roots/single",
+			root: "modules/testing/roots/single", keeps: []string{"ec2.snapshots"}, // the last one of the volume with the images
 			variables: func(a *account) map[string]any {
 				return map[string]any{"zone_id": a.zone, "ami_id": a.images["v1/arm64"]}
 			},

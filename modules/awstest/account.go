@@ -77,6 +77,25 @@ func (e *Emulator) DefaultVPC(t testing.TB) (vpc string, subnets []string) {
 	return vpc, subnets
 }
 
+// TakeBucket makes a bucket that belongs to somebody else.
+func (e *Emulator) TakeBucket(t testing.TB, name string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, e.URL+"/"+name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0")
+	req.Header.Set("X-Moto-Account-Id", "210987654321")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("CreateBucket: %s", resp.Status)
+	}
+}
+
 // S3 is a client of the emulator's S3.
 func (e *Emulator) S3() *s3.Client {
 	return s3.NewFromConfig(e.Config(), func(o *s3.Options) { o.UsePathStyle = true })

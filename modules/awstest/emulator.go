@@ -37,6 +37,8 @@ type Options struct {
 	// WaitForHooks makes instances of Auto Scaling groups wait for their lifecycle hooks, so that something has to call
 	// CompleteLifecycleAction for them. Otherwise they are in service, and gone, at once.
 	WaitForHooks bool
+	// CertificatesPend has ACM never find the records by which it issues certificates.
+	CertificatesPend bool
 }
 
 // Emulator is a process that answers as AWS does. It ends with the test.
@@ -77,6 +79,9 @@ func Start(t testing.TB, options Options) *Emulator {
 	defer log.Close()
 	cmd := exec.Command(python, "-B", filepath.Join(dir, "emulator.py"), port, e.record)
 	cmd.Env = append(withoutAWS(os.Environ()), "MOTO_IAM_LOAD_MANAGED_POLICIES=true", "AWS_DEFAULT_REGION="+Region, fmt.Sprintf("AWSTEST_WAIT_FOR_HOOKS=%t", options.WaitForHooks))
+	if options.CertificatesPend {
+		cmd.Env = append(cmd.Env, "MOTO_ACM_VALIDATION_WAIT=1000000")
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	// It ends when this pipe does, so also when the test is killed.
 	if _, err := cmd.StdinPipe(); err != nil {

@@ -154,11 +154,17 @@ def inventory():
     return {name: sorted(value) for name, value in sorted(kept.items()) if value}
 
 
+def gone(item):
+    """What AWS still shows for an hour, or keeps for the days in which a deletion can be taken back; and what is AWS's own."""
+    return (getattr(item, "state", None) in ("deleted", "terminated") or getattr(item, "key_state", None) == "PendingDeletion"
+            or getattr(item, "deleted_date", None) or getattr(item, "key_manager", None) == "AWS")
+
+
 def keys(value):
     if isinstance(value, dict):
         for key, item in list(value.items()):
-            if getattr(item, "state", None) in ("deleted", "terminated") or getattr(item, "key_state", None) == "PendingDeletion":
-                continue  # AWS still shows these for an hour, and keys for a week or more
+            if gone(item):
+                continue
             if isinstance(item, (dict, list, set)):  # a kind by region, or by type
                 yield from (f"{key}/{k}" for k in keys(item))
             else:

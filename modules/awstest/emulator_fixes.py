@@ -12,6 +12,7 @@ from moto.elasticache import models as cache
 from moto.elasticache.exceptions import CacheSubnetGroupNotFound
 from moto.elasticache.responses import ElastiCacheResponse
 from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.kms.models import kms_backends
 from moto.s3.models import FakeBucket, FakeDeleteMarker
 from moto.s3.responses import S3Response
 
@@ -24,6 +25,7 @@ def install():
     fix_cache()
     fix_images()
     fix_networks()
+    fix_instances()
 
 
 def fix_launch_templates():
@@ -212,6 +214,24 @@ def fix_networks():
         return vpc
 
     backend.delete_nat_gateway, backend.delete_vpc = delete_nat_gateway, delete_vpc
+
+
+def fix_instances():
+    """The interface that an instance was launched with goes with it, and the key that encrypts its volume by default is AWS's own."""
+    terminate, default_key = ec2_instances.Instance.terminate, ec2_models.EC2Backend._create_default_encryption_key
+
+    def terminate_whole(self):
+        state = terminate(self)
+        for interface in self.nics.values():
+            self.ec2_backend.enis.pop(interface.id, None)
+        return state
+
+    def aws_key(self):
+        arn = default_key(self)
+        kms_backends[self.account_id][self.region_name].keys[arn.rpartition("/")[2]].key_manager = "AWS"
+        return arn
+
+    ec2_instances.Instance.terminate, ec2_models.EC2Backend._create_default_encryption_key = terminate_whole, aws_key
 
 
 def instances(account):

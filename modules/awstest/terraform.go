@@ -92,6 +92,14 @@ func (w *Workspace) Write(name, text string) {
 	}
 }
 
+// WriteModule puts a file into a module of the workspace's copy.
+func (w *Workspace) WriteModule(module, name, text string) {
+	w.Helper()
+	if err := os.WriteFile(filepath.Join(w.modules, module, name), []byte(text), 0o600); err != nil {
+		w.Fatal(err)
+	}
+}
+
 // Variables sets the root module's variables. Later ones replace all earlier ones.
 func (w *Workspace) Variables(values map[string]any) {
 	w.Helper()

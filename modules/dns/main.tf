@@ -2,7 +2,9 @@ locals {
   issue = var.certificate == null
 }
 
-data "aws_route53_zone" "this" {
+# What AWS refuses, it does not explain. Terraform shows the first line of what failed, so that says what to do.
+
+data "aws_route53_zone" "this" { # no zone found? zone_id has to be a hosted zone of this account: aws route53 list-hosted-zones
   zone_id = var.zone_id
 
   lifecycle {
@@ -22,6 +24,11 @@ resource "aws_acm_certificate" "this" {
 
   lifecycle {
     create_before_destroy = true # the listener holds on to the one that it has
+
+    precondition {
+      condition     = var.validation_zone_id != null || !data.aws_route53_zone.this.private_zone
+      error_message = "The hosted zone ${var.zone_id} is private, so ACM cannot see in it that ${var.domain} is yours, and the certificate would stay pending. Give validation_zone_id, the public zone of the name, or a certificate."
+    }
   }
 }
 
@@ -37,7 +44,7 @@ resource "aws_route53_record" "validation" {
 }
 
 # Waits until ACM has issued it.
-resource "aws_acm_certificate_validation" "this" {
+resource "aws_acm_certificate_validation" "this" { # still PENDING_VALIDATION? the parent domain has to name this zone's name servers (NS records): dig NS
   count = local.issue ? 1 : 0
 
   certificate_arn         = aws_acm_certificate.this[0].arn

@@ -34,6 +34,12 @@ resource "aws_vpc_security_group_ingress_rule" "http" {
   tags              = var.tags
 }
 
+data "aws_subnet" "this" {
+  count = length(var.subnet_ids)
+
+  id = var.subnet_ids[count.index]
+}
+
 resource "aws_lb" "this" {
   name                       = var.name
   load_balancer_type         = "application"
@@ -52,6 +58,13 @@ resource "aws_lb" "this" {
       enabled = true
       bucket  = access_logs.value.bucket
       prefix  = access_logs.value.prefix
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = length(distinct(data.aws_subnet.this[*].availability_zone)) == length(var.subnet_ids)
+      error_message = "A load balancer takes one subnet of each zone, of two zones or more, and these lie in ${join(", ", data.aws_subnet.this[*].availability_zone)}. Give subnet_ids of different zones."
     }
   }
 }

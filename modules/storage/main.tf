@@ -8,7 +8,7 @@ locals {
   key_arn = local.own_key ? aws_kms_key.this[0].arn : try(var.kms.key_arn, null)
 }
 
-resource "aws_s3_bucket" "this" {
+resource "aws_s3_bucket" "this" { # BucketAlreadyExists? somebody has that name: choose another bucket. BucketAlreadyOwnedByYou? terraform import it
   bucket        = var.bucket
   force_destroy = var.force_destroy
   tags          = var.tags

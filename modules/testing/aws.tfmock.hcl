@@ -41,7 +41,7 @@ mock_data "aws_secretsmanager_secret_version" {
 }
 
 mock_data "aws_subnet" {
-  defaults = { id = "subnet-1", vpc_id = "vpc-1", cidr_block = "10.0.0.0/20", availability_zone = "eu-west-1a" }
+  defaults = { id = "subnet-1", vpc_id = "vpc-1", cidr_block = "10.0.0.0/20" } # and a zone that no other has
 }
 
 mock_resource "aws_s3_bucket" {

@@ -44,6 +44,17 @@ run "subnets_in_one_zone" {
   expect_failures = [var.subnet_ids]
 }
 
+run "two_subnets_of_one_zone" {
+  command = plan
+
+  override_data {
+    target = data.aws_subnet.this
+    values = { availability_zone = "eu-west-1a" }
+  }
+
+  expect_failures = [aws_lb.this]
+}
+
 run "no_range" {
   command = plan
 
