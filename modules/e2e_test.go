@@ -193,16 +193,16 @@ func pushHelloWorld(address string) error {
 }
 
 // replace edits a file of the example, as its user would.
-func replace(w *awstest.Workspace, file, old, new string) {
+func replace(w *awstest.Workspace, file, from, to string) {
 	w.Helper()
 	text, err := os.ReadFile(filepath.Join(w.Dir, file))
 	if err != nil {
 		w.Fatal(err)
 	}
-	if strings.Count(string(text), old) != 1 {
-		w.Fatalf("%s has %q %d times", file, old, strings.Count(string(text), old))
+	if strings.Count(string(text), from) != 1 {
+		w.Fatalf("%s has %q %d times", file, from, strings.Count(string(text), from))
 	}
-	w.Write(file, strings.Replace(string(text), old, new, 1))
+	w.Write(file, strings.Replace(string(text), from, to, 1))
 }
 
 // with returns variables with more of them.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -93,6 +94,15 @@ func (e *Emulator) TakeBucket(t testing.TB, name string) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("CreateBucket: %s", resp.Status)
+	}
+}
+
+// Scale has a group run more or fewer instances, as its scaling policies do.
+func (e *Emulator) Scale(t testing.TB, group string, number int) {
+	t.Helper()
+	err := e.cloud().query(t.Context(), "autoscaling", "2011-01-01", "SetDesiredCapacity", url.Values{"AutoScalingGroupName": {group}, "DesiredCapacity": {strconv.Itoa(number)}}, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

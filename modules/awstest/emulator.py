@@ -111,6 +111,7 @@ def principal(key):
 # What stays when everything is destroyed, here as at AWS: what is written down about what was.
 HISTORY = {
     "ec2.tags",  # they go with what they are at
+    "iam.access_keys",  # of roles; those of users are found by their users
     "ec2.reservations", "ec2.launch_template_insert_order", "ec2.deleted_amis", "sts.assumed_roles", "cloudwatch.metric_data",
 }
 
