@@ -116,13 +116,13 @@ func TestServerImageCopyResume(t *testing.T) {
 func TestServerImageAbandoned(t *testing.T) {
 	s, name := startEC2(t), newImageName()
 	file := filepath.Join(t.TempDir(), "disk.raw")
-	make := func(seed uint64) func() disk {
+	content := func(seed uint64) func() disk {
 		return func() disk { return newDisk(t, file, 3*512*1024, seed, 0, 2) }
 	}
-	one := make(1)()
+	one := content(1)()
 	config := s.config("%s", image(name, one))
 	interrupted := resource.TestStep{
-		PreConfig: func() { make(1)(); s.fail("PutSnapshotBlock", pass, status(500))() },
+		PreConfig: func() { content(1)(); s.fail("PutSnapshotBlock", pass, status(500))() },
 		Config:    config, ExpectError: says("Could not create the image"),
 	}
 	left := func(n int) {
@@ -137,8 +137,8 @@ func TestServerImageAbandoned(t *testing.T) {
 		resource.TestStep{PreConfig: func() { left(0) }, Config: s.config("# still nothing")},
 		interrupted,
 		resource.TestStep{ // of another file
-			PreConfig: func() { make(2)(); s.fail("-")() }, Config: config, ConfigPlanChecks: expectAction(serverImage, replaceIt),
-			ConfigStateChecks: []statecheck.StateCheck{s.published(make(2)())},
+			PreConfig: func() { content(2)(); s.fail("-")() }, Config: config, ConfigPlanChecks: expectAction(serverImage, replaceIt),
+			ConfigStateChecks: []statecheck.StateCheck{s.published(content(2)())},
 		},
 		resource.TestStep{PreConfig: func() { left(1) }, Config: s.config("# nothing")},
 		interrupted,
