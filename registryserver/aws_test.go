@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -187,4 +188,21 @@ http: {drainwait: 5m, draintimeout: 1h}
 			}
 		})
 	}
+}
+
+// TestAWSHTTPSTarget: a server behind a load balancer that speaks HTTPS to it shows a certificate of its own making, under the secret of Secrets Manager.
+func TestAWSHTTPSTarget(t *testing.T) {
+	t.Parallel()
+	w := newAWSWorld(t)
+	w.secret("http", "the-http-secret-of-the-servers")
+	p := launch(t, buildServer(t), writeConfig(t, filesystemConfig(t.TempDir())+"http: {tls: {managed: true}}\naws: {secrets: {http: http}}\n"), freeAddress(t), w.env...)
+	balancer := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // load balancers verify no certificate of targets
+	soon(t, "the health check succeeds", func() bool {
+		resp, err := balancer.Get("https://" + p.Host + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK && resp.TLS.Version == tls.VersionTLS13
+	})
 }

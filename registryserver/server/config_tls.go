@@ -14,7 +14,7 @@ func (l *configLoader) finishTLS() {
 	c := l.config.HTTP.TLS
 	l.finishLetsEncrypt(c)
 	switch {
-	case c.Managed && l.config.HTTP.Secret == "":
+	case c.Managed && l.config.HTTP.Secret == "" && l.config.AWS.Secrets.HTTP == "":
 		l.failAt("http.secret", "is missing; http.tls.managed needs it, to encrypt private keys")
 	case c.Certificate == "" && c.Key == "" && (c.Managed || len(c.LetsEncrypt.Hosts) > 0):
 	case c.Certificate == "" && c.Key == "":
