@@ -10,13 +10,13 @@ locals {
   own_config = {
     version = "0.1"
     log     = { formatter = "json" }
-    http = {
+    http = merge({
       addr           = ":5000"
       host           = "https://${var.domain}"
       trustedproxies = data.aws_subnet.load_balancer[*].cidr_block # whose X-Forwarded-For is believed
       drainwait      = "30s"                                       # until the load balancer has noticed
       draintimeout   = "${local.drain_seconds - 30}s"
-    }
+    }, { for k, v in { tls = { managed = true } } : k => v if var.load_balancer.https_targets })
     storage = {
       s3 = merge(
         { bucket = module.storage.bucket, region = data.aws_region.this.id },

@@ -69,6 +69,7 @@ module "load_balancer" {
   allowed_cidrs       = var.allowed_cidrs
   certificate_arn     = module.dns.certificate_arn
   drain_seconds       = local.drain_seconds
+  target              = { protocol = var.load_balancer.https_targets ? "HTTPS" : "HTTP" }
   access_logs         = var.load_balancer.access_logs
   rate_limit          = var.load_balancer.rate_limit
   deletion_protection = var.load_balancer.deletion_protection

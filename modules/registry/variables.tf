@@ -131,8 +131,9 @@ variable "cache" {
 }
 
 variable "load_balancer" {
-  description = "Of the load balancer, as in module load_balancer: access logs, the bound for one address, and protection."
+  description = "Of the load balancer, as in module load_balancer: access logs, the bound for one address, and protection. With `https_targets` it speaks HTTPS to the servers as well, with a certificate that each makes for itself."
   type = object({
+    https_targets       = optional(bool, false)
     access_logs         = optional(object({ bucket = string, prefix = optional(string) }))
     rate_limit          = optional(number)
     deletion_protection = optional(bool, false)

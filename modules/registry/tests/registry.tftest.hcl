@@ -73,6 +73,17 @@ run "without_logs" {
   }
 }
 
+run "https_to_the_servers" {
+  variables {
+    load_balancer = { https_targets = true }
+  }
+
+  assert {
+    condition     = local.config.http.tls.managed
+    error_message = "Servers have a certificate: ${jsonencode(local.config.http)}."
+  }
+}
+
 run "with_a_cache" {
   variables {
     cache = {}
