@@ -17,7 +17,7 @@ func TestContinuousIntegrationTools(t *testing.T) {
 	}
 	for missing, optional := range map[string]bool{
 		"none": true, "cosign": true, "pebble": true, "conformance": true, "distribution": true,
-		"golangci-lint": false, "actionlint": false, "tfplugindocs": false, "terraform": false,
+		"golangci-lint": false, "actionlint": false, "tfplugindocs": false, "terraform": false, "terraform-docs": false, "tflint": false,
 	} {
 		root := t.TempDir()
 		write := func(name, content string) {

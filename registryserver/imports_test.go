@@ -49,6 +49,7 @@ var testsMayAlsoImport = map[string][]string{
 	"provider":              {"registryserver/server"},
 	"modules":               {"modules/awstest"},
 	"registryserver/client": {"registryserver/adminapi", "registryserver/server"},
+	"registryserver":        {"modules/awstest"},
 }
 
 // storesForTests may be imported by every test above them.
