@@ -24,7 +24,7 @@ func TestS3CollectRequests(t *testing.T) {
 		content := fmt.Appendf(nil, "lost %d", n)
 		pushBlob(t, p, "team1/app", sha256Digest(content), content)
 	}
-	if out, err := command(t, bucket.config(), nil, "exclusive"); err != nil {
+	if out, err := runWith(t, bucket.config(), nil, "exclusive"); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
 	p.stopCleanly(t) // nobody else asks for anything
@@ -39,7 +39,7 @@ func TestS3CollectRequests(t *testing.T) {
 		{"a run for untagged manifests", 16 + 36, 0, images, 0, []string{"-m"}},
 	} {
 		got := bucket.countAll(func() {
-			if out, err := command(t, bucket.config(), noGrace, append([]string{"garbage-collect", "-q"}, run.args...)...); err != nil {
+			if out, err := runWith(t, bucket.config(), noGrace, append([]string{"garbage-collect", "-q"}, run.args...)...); err != nil {
 				t.Errorf("%s: %v %s", run.name, err, out)
 			}
 		})
