@@ -80,7 +80,7 @@ func (tf *Terraform) Workspace(t testing.TB, root string, e *Emulator) *Workspac
 	}
 	w := &Workspace{TB: t, Dir: filepath.Join(work, root), Env: e.Env(), terraform: tf, modules: filepath.Join(work, "modules")}
 	w.Write("awstest_override.tf", fewRetries)
-	w.mustRun(2*time.Minute, "init", "-input=false")
+	w.mustRun(shortTimeout, "init", "-input=false")
 	return w
 }
 
@@ -111,20 +111,23 @@ func (w *Workspace) Variables(values map[string]any) {
 }
 
 // How long an apply or a destroy takes at most: a whole cluster takes three minutes on a machine with two processors and nothing else to do.
-const applyTimeout = 12 * time.Minute
+const applyTimeout = 20 * time.Minute
+
+// Everything else. A busy machine loads a provider for a minute.
+const shortTimeout = 10 * time.Minute
 
 // Apply has to succeed. It returns how many resources there are then.
 func (w *Workspace) Apply() int {
 	w.Helper()
 	w.mustRun(applyTimeout, "apply", "-input=false", "-auto-approve")
-	return len(strings.Fields(w.mustRun(time.Minute, "state", "list")))
+	return len(strings.Fields(w.mustRun(shortTimeout, "state", "list")))
 }
 
 // Destroy has to succeed.
 func (w *Workspace) Destroy() {
 	w.Helper()
 	w.mustRun(applyTimeout, "destroy", "-input=false", "-auto-approve")
-	if rest := w.mustRun(time.Minute, "state", "list"); rest != "" {
+	if rest := w.mustRun(shortTimeout, "state", "list"); rest != "" {
 		w.Errorf("left in the state:\n%s", rest)
 	}
 }
@@ -151,7 +154,7 @@ func (w *Workspace) Plan() ([]Change, string) {
 	var plan struct {
 		Changes []Change `json:"resource_changes"`
 	}
-	if err := json.Unmarshal([]byte(w.mustRun(time.Minute, "show", "-json", "planned")), &plan); err != nil {
+	if err := json.Unmarshal([]byte(w.mustRun(shortTimeout, "show", "-json", "planned")), &plan); err != nil {
 		w.Fatalf("terraform show: %v", err)
 	}
 	return slices.DeleteFunc(plan.Changes, func(c Change) bool {
@@ -162,7 +165,7 @@ func (w *Workspace) Plan() ([]Change, string) {
 // Output is an output that is a string.
 func (w *Workspace) Output(name string) string {
 	w.Helper()
-	return strings.TrimSpace(w.mustRun(time.Minute, "output", "-raw", name))
+	return strings.TrimSpace(w.mustRun(shortTimeout, "output", "-raw", name))
 }
 
 // Run runs terraform and returns what it says on both outputs, without colour.
