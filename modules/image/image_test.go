@@ -74,7 +74,7 @@ func builtImage(t *testing.T) (string, error) {
 	once.Lock()
 	defer once.Unlock()
 	if once.path == "" && once.err == nil {
-		if once.folder, once.err = os.MkdirTemp("", "registry-image-"); once.err == nil {
+		if once.folder, once.err = os.MkdirTemp("", "registry-image-"); once.err == nil { //nolint:usetesting // it outlives the test that comes first
 			once.path = filepath.Join(once.folder, "disk.raw")
 			once.err = build(t, once.path)
 		}
