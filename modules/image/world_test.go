@@ -131,7 +131,7 @@ func (w *world) metadata(t *testing.T, userData []byte) *awstest.Metadata {
 	t.Helper()
 	m := awstest.NewMetadata(awstest.Instance{
 		ID: instanceID, ImageID: "ami-0123456789abcdef0", Type: "t3.small", Zone: region + "a", Address: guestAddress, MAC: guestMAC, UserData: userData,
-		Role: awstest.Role{Name: "registry", AccessKeyID: accessKey, SecretAccessKey: secretKey, Token: "a-session-token"},
+		Role: awstest.Role{Name: "registry", AccessKeyID: accessKey, SecretAccessKey: secretKey}, // without a token, which the S3 server does not know
 	})
 	server := httptest.NewServer(m)
 	t.Cleanup(server.Close)
