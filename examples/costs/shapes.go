@@ -16,7 +16,7 @@ type shape struct {
 }
 
 // registryEndpoints are the services that module registry makes endpoints for, where there is no way to the internet.
-var registryEndpoints = []string{"secretsmanager", "autoscaling", "sts", "kms", "logs"}
+var registryEndpoints = []string{"secretsmanager", "autoscaling", "ssm", "sts", "kms", "logs"}
 
 func shapes() map[string]shape {
 	cluster := join(instances(2, "t4g.small", t4gSmallHour), loadBalancer(lcuWithRedirects), addresses(2, "the load balancer, one in each zone"), nat(), secrets(2), monitoring())

@@ -90,7 +90,7 @@ module "user_data" {
   config  = local.config
   install = try(merge(var.image.install, { region = coalesce(var.image.install.region, data.aws_region.this.id) }), null)
   failures = local.in_bucket ? {
-    bucket = var.storage.bucket
+    bucket = var.storage.bucket.name
     region = data.aws_region.this.id
   } : null
   volume = one([for v in aws_ebs_volume.images : { id = v.id }])

@@ -6,7 +6,7 @@ output "endpoint" {
 
 output "boot_reports" {
   description = "Where the instance leaves the reason if it does not start, for `boot_reports` of the registry's provider; null where images are on its disk: there only the console says it."
-  value       = local.in_bucket ? { bucket = var.storage.bucket, region = data.aws_region.this.id } : null
+  value       = local.in_bucket ? { bucket = var.storage.bucket.name, region = data.aws_region.this.id } : null
 }
 
 output "admin_secret_arn" {
