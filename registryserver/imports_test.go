@@ -38,8 +38,10 @@ var mayImport = map[string][]string{
 	"registryserver/journal":             {},
 	"registryserver/adminapi": {"registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/oci",
 		"registryserver/registry", "registryserver/storage"},
-	"modules":         {}, // no Go but for tests
-	"modules/awstest": {},
+	"modules":            {}, // no Go but for tests
+	"modules/awstest":    {},
+	"modules/image":      {}, // tests alone, too
+	"modules/image/sbom": {},
 	"registryserver/server": {"registryserver/adminapi", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/journal", "registryserver/migrate", "registryserver/oci", "registryserver/ociapi",
 		"registryserver/rediscache", "registryserver/registry", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/storage/s3store"},
 }
@@ -48,6 +50,7 @@ var mayImport = map[string][]string{
 var testsMayAlsoImport = map[string][]string{
 	"provider":              {"registryserver/server"},
 	"modules":               {"modules/awstest"},
+	"modules/image":         {"modules/awstest"},
 	"registryserver/client": {"registryserver/adminapi", "registryserver/server"},
 	"registryserver":        {"modules/awstest"},
 }
