@@ -26,7 +26,7 @@ resource "aws_acm_certificate" "this" {
     create_before_destroy = true # the listener holds on to the one that it has
 
     precondition {
-      condition     = var.validation_zone_id != null || !data.aws_route53_zone.this.private_zone
+      condition     = var.validation_zone_id != null || !coalesce(data.aws_route53_zone.this.private_zone, false)
       error_message = "The hosted zone ${var.zone_id} is private, so ACM cannot see in it that ${var.domain} is yours, and the certificate would stay pending. Give validation_zone_id, the public zone of the name, or a certificate."
     }
   }

@@ -21,7 +21,7 @@ mock_data "aws_vpc_endpoint_service" {
 }
 
 mock_data "aws_route53_zone" {
-  defaults = { name = "example.com.", zone_id = "Z0123456789", private_zone = false }
+  defaults = { name = "example.com.", zone_id = "Z0123456789" }
 }
 
 mock_data "aws_iam_policy_document" {

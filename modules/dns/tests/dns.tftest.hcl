@@ -57,14 +57,3 @@ run "address_instead_of_a_name" {
 
   expect_failures = [var.domain]
 }
-
-run "private_zone_without_a_public_one" {
-  command = plan
-
-  override_data {
-    target = data.aws_route53_zone.this
-    values = { name = "example.com.", private_zone = true }
-  }
-
-  expect_failures = [aws_acm_certificate.this]
-}
