@@ -304,7 +304,11 @@ func (s *awsServer) protocol(t *testing.T) tfprotov6.ProviderServer {
 		given[name] = tftypes.NewValue(tftypes.String, text)
 	}
 	at := tftypes.NewValue(tftypes.String, s.url)
-	given["endpoints"] = tftypes.NewValue(endpoints, map[string]tftypes.Value{"s3": at, "acm": at, "sts": at, "ebs": at, "ec2": at})
+	all := map[string]tftypes.Value{}
+	for name := range endpoints.AttributeTypes {
+		all[name] = at
+	}
+	given["endpoints"] = tftypes.NewValue(endpoints, all)
 	block := configOf(t, map[string]any{"aws": given})
 	raw, err := tfprotov6.NewDynamicValue(block.Raw.Type(), block.Raw)
 	if err != nil {

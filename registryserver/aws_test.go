@@ -67,7 +67,13 @@ func TestAWSLifecycle(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]func(*awsWorld, *process){
 		"group": func(w *awsWorld, _ *process) { w.set("autoscaling/target-lifecycle-state", "Terminated") },
-		"spot":  func(w *awsWorld, _ *process) { w.set("spot/instance-action", `{"action": "terminate"}`) },
+		"group whose load balancer lets go later": func(w *awsWorld, _ *process) {
+			w.mu.Lock()
+			w.early = 1
+			w.mu.Unlock()
+			w.set("autoscaling/target-lifecycle-state", "Terminated")
+		},
+		"spot": func(w *awsWorld, _ *process) { w.set("spot/instance-action", `{"action": "terminate"}`) },
 		"SIGINT": func(w *awsWorld, p *process) {
 			if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 				w.Error(err)

@@ -27,6 +27,7 @@ type awsWorld struct {
 	mu        sync.Mutex
 	metadata  map[string]string
 	completed []url.Values
+	early     int // how many more times the hook drained is not waited for yet
 }
 
 const instanceID = "i-0123456789abcdef0"
@@ -102,8 +103,14 @@ func (w *awsWorld) serveGroups(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r.Form.Get("LifecycleHookName") == "drained" && w.early > 0 {
+		w.early--
+		rw.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(rw, `<ErrorResponse xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/"><Error><Type>Sender</Type><Code>ValidationError</Code><Message>No active Lifecycle Action found with instance ID `+instanceID+`</Message></Error></ErrorResponse>`)
+		return
+	}
 	w.completed = append(w.completed, r.Form)
-	w.mu.Unlock()
 	_, _ = io.WriteString(rw, `<CompleteLifecycleActionResponse xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/"><CompleteLifecycleActionResult/><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></CompleteLifecycleActionResponse>`)
 }
 

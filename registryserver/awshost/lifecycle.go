@@ -13,12 +13,12 @@ import (
 )
 
 // Complete tells the Auto Scaling group that what a lifecycle hook waits for
-// has come about: it may take the machine in, or let it go. That nobody waits is
-// no error.
-func (h *Host) Complete(ctx context.Context, group, hook string) error {
+// has come about: it may take the machine in, or let it go. It reports whether
+// the group waits; that nobody does is no error.
+func (h *Host) Complete(ctx context.Context, group, hook string) (bool, error) {
 	id, err := h.InstanceID(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	_, err = h.groups.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{
 		AutoScalingGroupName: aws.String(group), LifecycleHookName: aws.String(hook), InstanceId: aws.String(id),
@@ -27,13 +27,30 @@ func (h *Host) Complete(ctx context.Context, group, hook string) error {
 	switch {
 	case err == nil:
 		h.log.InfoContext(ctx, "the Auto Scaling group was told to go on", "group", group, "hook", hook)
-		return nil
+		return true, nil
 	case code(err) == "ValidationError" && strings.Contains(err.Error(), "No active Lifecycle Action"):
-		return nil
+		return false, nil
 	case code(err) == "AccessDenied":
-		return fmt.Errorf("the role of this machine may not complete the hook %s: allow it autoscaling:CompleteLifecycleAction on the group %s: %w", hook, group, err)
+		return false, fmt.Errorf("the role of this machine may not complete the hook %s: allow it autoscaling:CompleteLifecycleAction on the group %s: %w", hook, group, err)
 	}
-	return fmt.Errorf("complete the lifecycle hook %s of the group %s: %w", hook, group, err)
+	return false, fmt.Errorf("complete the lifecycle hook %s of the group %s: %w", hook, group, err)
+}
+
+// CompleteEnd is Complete for the hook of the machine's end, which the group
+// begins to wait for only when its load balancer has let go of the machine, and
+// that can be long after the last request. It is tried until ctx ends.
+func (h *Host) CompleteEnd(ctx context.Context, group, hook string) error {
+	for {
+		waits, err := h.Complete(ctx, group, hook)
+		if waits || code(err) == "AccessDenied" {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, errors.New("the group did not wait for the hook"))
+		case <-time.After(h.poll):
+		}
+	}
 }
 
 // Departure is the end of the machine that AWS has announced.

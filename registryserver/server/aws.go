@@ -21,8 +21,11 @@ const (
 	rotationWait = 2 * rotationPoll
 	// spotReserve is left of a spot notice for what follows the drain.
 	spotReserve = 20 * time.Second
-	// completeTimeout bounds the last word to the Auto Scaling group.
+	// completeTimeout bounds a word to the Auto Scaling group.
 	completeTimeout = 20 * time.Second
+	// letGoTimeout bounds the wait for the load balancer of a group that ends
+	// this machine; its deregistration delay is an hour at most.
+	letGoTimeout = time.Hour + 5*time.Minute
 )
 
 // openAWS opens the machine and reads the secrets that it is to have. The
@@ -167,8 +170,28 @@ func (s *Server) complete(ctx context.Context, hook string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, completeTimeout)
 	defer cancel()
-	if err := s.host.Complete(ctx, s.config.AWS.AutoScaling.Group, hook); err != nil && ctx.Err() == nil {
+	if _, err := s.host.Complete(ctx, s.config.AWS.AutoScaling.Group, hook); err != nil && ctx.Err() == nil {
 		s.log.Error("the Auto Scaling group could not be told to go on; it waits until the hook's time is over", "error", err)
+	}
+}
+
+// completeEnd lets the Auto Scaling group end this machine, now that the server
+// has drained. A group that has decided to may not wait for that yet: then the
+// server stays until it does, until a signal ends it, or the machine is gone.
+func (s *Server) completeEnd(signal, notGone context.Context) {
+	scaling := s.config.AWS.AutoScaling
+	if scaling.TerminateHook == "" {
+		return
+	}
+	if !s.leaving.Load() || signal.Err() != nil || notGone.Err() != nil {
+		s.complete(context.WithoutCancel(signal), scaling.TerminateHook)
+		return
+	}
+	ctx, cancel := context.WithTimeout(signal, letGoTimeout)
+	defer cancel()
+	defer context.AfterFunc(notGone, cancel)()
+	if err := s.host.CompleteEnd(ctx, scaling.Group, scaling.TerminateHook); err != nil {
+		s.log.Error("the Auto Scaling group could not be told that this machine has drained; it waits until the hook's time is over", "error", err)
 	}
 }
 
@@ -186,6 +209,7 @@ func (s *Server) whileHere(ctx, background context.Context, gone context.CancelF
 			return
 		}
 		s.log.Info("this machine is about to go", "reason", leaving.Reason)
+		s.leaving.Store(true)
 		cancel()
 		if leaving.At.IsZero() {
 			if leaving, err = s.host.SpotNotice(background); err != nil {

@@ -69,6 +69,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	notGone, gone := context.WithCancel(background)
 	defer gone()
+	signal := ctx
 	ctx, leave := s.whileHere(ctx, background, gone)
 	defer leave()
 	group, groupCtx := errgroup.WithContext(background)
@@ -94,7 +95,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if debug != nil {
 		_ = debug.Close()
 	}
-	s.complete(background, s.config.AWS.AutoScaling.TerminateHook)
+	s.completeEnd(signal, notGone)
 	stop()
 	return errors.Join(group.Wait(), s.Close())
 }

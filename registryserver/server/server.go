@@ -12,6 +12,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/adminapi"
@@ -44,6 +45,7 @@ type Server struct {
 	redis     *rediscache.Cache             // nil: there is none
 	host      *awshost.Host                 // nil: nothing of AWS is configured
 	records   storage.Records               // for the reports of starts
+	leaving   atomic.Bool                   // the machine is about to go
 	keyrings  []*auth.Keyring               // all that there are, for a secret that is exchanged
 	tasks     []func(context.Context) error // what runs beside the listeners
 	closers   []func() error
