@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,6 +36,8 @@ type facts struct {
 	now      func() time.Time
 	shared   SharedCache // or nil
 	newID    func() string
+	asked    atomic.Int64 // how often something was looked for
+	found    atomic.Int64 // and was known
 
 	mu      sync.Mutex
 	known   Epoch
@@ -140,7 +143,7 @@ func (f *facts) link(key string) (oci.Digest, bool) {
 	if !f.usable() {
 		return oci.Digest{}, false
 	}
-	return f.links.Get(key)
+	return recalled(f, f.links, key)
 }
 
 func (f *facts) blob(d oci.Digest) (storage.BlobInfo, bool) {
@@ -152,7 +155,25 @@ func (f *facts) blob(d oci.Digest) (storage.BlobInfo, bool) {
 	if !f.usable() {
 		return storage.BlobInfo{}, false
 	}
-	return f.blobs.Get(d)
+	return recalled(f, f.blobs, d)
+}
+
+func recalled[K comparable, V any](f *facts, known *lru.Cache[K, V], key K) (V, bool) {
+	value, ok := known.Get(key)
+	f.asked.Add(1)
+	if ok {
+		f.found.Add(1)
+	}
+	return value, ok
+}
+
+// CacheStats is how often a fact was looked for in memory, and how often it was
+// found there or in the shared cache.
+type CacheStats struct{ Requests, Hits int64 }
+
+// CacheStats counts from the start.
+func (r *Registry) CacheStats() CacheStats {
+	return CacheStats{Requests: r.facts.asked.Load(), Hits: r.facts.found.Load()}
 }
 
 // addLink remembers what a link holds.

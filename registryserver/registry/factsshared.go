@@ -33,6 +33,9 @@ func (f *facts) sharedLink(ctx context.Context, seen Epoch, key string) (oci.Dig
 		return oci.Digest{}, false
 	}
 	d, err := oci.ParseDigest(string(value))
+	if err == nil {
+		f.found.Add(1)
+	}
 	return d, err == nil
 }
 
@@ -51,7 +54,10 @@ func (f *facts) sharedBlob(ctx context.Context, seen Epoch, d oci.Digest) (stora
 	var err1, err2 error
 	info.Size, err1 = strconv.ParseInt(size, 10, 64)
 	info.ModTime, err2 = time.Parse(time.RFC3339Nano, modTime)
-	return info, err1 == nil && err2 == nil && info.Size >= 0
+	if ok = err1 == nil && err2 == nil && info.Size >= 0; ok {
+		f.found.Add(1)
+	}
+	return info, ok
 }
 
 // shareLink and shareBlob tell other instances.

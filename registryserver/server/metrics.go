@@ -31,6 +31,9 @@ type metrics struct {
 	// reloadFailures counts certificates that could not be loaded anew.
 	reloadFailures prometheus.Counter
 
+	s3       s3Metrics
+	sessions *prometheus.CounterVec
+
 	gcRuns    *prometheus.CounterVec
 	gcDeleted *prometheus.CounterVec
 	gcBytes   prometheus.Counter
@@ -54,6 +57,10 @@ func newMetrics(version string) *metrics {
 		storage: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "registry_storage_action_seconds", Help: "Time that an operation of the storage took.", Buckets: prometheus.ExponentialBuckets(.0001, 4, 10)}, []string{"driver", "action"}),
 	}
+	m.s3 = newS3Metrics()
+	m.sessions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "registry_upload_sessions_total", Help: "Upload sessions, by what became of them on this server: begun, committed or cancelled."}, []string{"event"})
+	m.registry.MustRegister(m.s3.requests, m.sessions)
 	m.reloadFailures = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "registry_tls_certificate_reload_failures_total", Help: "Changed certificates that could not be loaded; the ones before stayed in force."})
 	m.gcRuns = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "registry_gc_runs_total", Help: "Garbage collections of this server, by result: ok, failed, or skipped because another ran or the storage is not exclusive."}, []string{"result"})
@@ -123,6 +130,9 @@ func (m *metrics) end(r *http.Request, x exchange) {
 	m.requests.WithLabelValues(x.endpoint, method, strconv.Itoa(x.status)).Inc()
 	m.duration.WithLabelValues(x.endpoint, method).Observe(x.duration.Seconds())
 	m.sent.WithLabelValues(x.endpoint).Add(float64(x.bytes))
+	if event := sessionEvent(x.endpoint, r.Method, x.status); event != "" {
+		m.sessions.WithLabelValues(event).Inc()
+	}
 	if r.ContentLength > 0 {
 		m.received.WithLabelValues(x.endpoint).Add(float64(r.ContentLength))
 	}

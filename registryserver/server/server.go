@@ -75,7 +75,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 		return nil, err
 	}
 	c = s.config
-	store, err := openStore(ctx, c.Storage, s.log)
+	store, err := openObserved(ctx, c.Storage, s.log, s.metrics.s3.observe)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +94,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 		return nil, err
 	}
 	images := registry.New(blobs, records, s.sharing(registryOptions(c, s.log)))
+	s.metrics.watchStorage(store, images.CacheStats)
 	users, err := s.users(ctx, records, images, keys)
 	if err != nil {
 		return nil, err

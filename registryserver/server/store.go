@@ -40,6 +40,11 @@ func (c StorageConfig) driver() string {
 // openStore opens the store of a configuration. Its errors say which setting
 // to change.
 func openStore(ctx context.Context, c StorageConfig, log *slog.Logger) (store, error) {
+	return openObserved(ctx, c, log, nil)
+}
+
+// openObserved is openStore for who counts the requests to S3.
+func openObserved(ctx context.Context, c StorageConfig, log *slog.Logger, observe func(operation string, status int)) (store, error) {
 	if c.S3 == nil {
 		s, err := fsstore.New(c.Filesystem.RootDirectory)
 		if err != nil {
@@ -47,7 +52,9 @@ func openStore(ctx context.Context, c StorageConfig, log *slog.Logger) (store, e
 		}
 		return s, nil
 	}
-	s, err := s3store.New(ctx, c.S3.store(log))
+	bucket := c.S3.store(log)
+	bucket.Observe = observe
+	s, err := s3store.New(ctx, bucket)
 	if err != nil {
 		return nil, fmt.Errorf("storage.s3: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -24,7 +25,8 @@ const (
 // uploads with half a part each, all waiting for one another, cannot come about.
 type budget struct {
 	free   *semaphore.Weighted
-	blocks sync.Pool // of *[]byte
+	used   atomic.Int64 // of free
+	blocks sync.Pool    // of *[]byte
 	wait   time.Duration
 	idlers idlers
 	// scratch is of *[]byte, what is read from a client before there is room.
@@ -80,6 +82,7 @@ func (f *buffer) more() error {
 	switch next := int64(len(f.blocks)+1) * blockSize; {
 	case next <= f.reserved:
 	case f.from.free.TryAcquire(blockSize):
+		f.from.used.Add(blockSize)
 		f.reserved += blockSize
 	case f.size >= minPartSize:
 		f.full = true // large enough to be sent, and others wait
@@ -100,6 +103,7 @@ func (f *buffer) claim(ctx context.Context, n int64) error {
 	if err := f.from.reserve(ctx, n-f.reserved); err != nil {
 		return err
 	}
+	f.from.used.Add(n - f.reserved)
 	f.reserved = n
 	return nil
 }
@@ -109,6 +113,7 @@ func (f *buffer) release() {
 	for _, block := range f.blocks {
 		f.from.blocks.Put(block)
 	}
+	f.from.used.Add(-f.reserved)
 	f.from.free.Release(f.reserved)
 	f.blocks, f.size, f.reserved, f.full = nil, 0, 0, false
 }

@@ -11,6 +11,7 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
@@ -72,7 +73,7 @@ func (b blobs) StoreTime(ctx context.Context) (time.Time, error) {
 	return answers.Last(), nil
 }
 
-// noteAnswers tells who watches when S3 has answered.
+// noteAnswers tells who watches what S3 has answered, and when.
 func (s *Store) noteAnswers(stack *smithyStack) error {
 	note := func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 		out, metadata, err := next.HandleDeserialize(ctx, in)
@@ -80,6 +81,11 @@ func (s *Store) noteAnswers(stack *smithyStack) error {
 			storage.Answered(ctx, at)
 			s.clock.set(at)
 		}
+		status := 0
+		if answer, ok := out.RawResponse.(*smithyhttp.Response); ok && answer.Response != nil {
+			status = answer.StatusCode
+		}
+		s.config.Observe(awsmiddleware.GetOperationName(ctx), status)
 		return out, metadata, err
 	}
 	// After "RecordResponseTiming", which is what reads the header, so outside of it.

@@ -54,6 +54,11 @@ type Config struct {
 	// beside the time that its bytes take; the default is 20 s.
 	Patience time.Duration
 
+	// Observe is told of each request that was sent, repetitions included: the
+	// operation of S3 and the status of the answer, 0 if none came. It is called
+	// from many goroutines. nil for nobody.
+	Observe func(operation string, status int)
+
 	// Log gets what the SDK says about requests; nil for nothing.
 	Log *slog.Logger
 }
@@ -84,6 +89,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Patience == 0 {
 		c.Patience = operationTime
+	}
+	if c.Observe == nil {
+		c.Observe = func(string, int) {}
 	}
 	c.Memory = max(c.Memory, 2*c.ChunkSize+2*blockSize)
 	c.CopyThreshold = min(c.CopyThreshold, maxCopySize)

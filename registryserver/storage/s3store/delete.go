@@ -176,9 +176,11 @@ func (s *Store) sendDelete(ctx context.Context, r *http.Request) error {
 	}
 	resp, err := s.api.Options().HTTPClient.Do(r)
 	if err != nil {
+		s.config.Observe("DeleteObjects", 0)
 		return storage.Unreachable(fmt.Errorf("POST ?delete: %w", bareURL(err)))
 	}
 	defer resp.Body.Close()
+	s.config.Observe("DeleteObjects", resp.StatusCode)
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, deleteAnswerSize))
 	if err != nil {
 		return storage.Unreachable(fmt.Errorf("the answer of S3 broke off: %w", err))

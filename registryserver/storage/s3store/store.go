@@ -84,6 +84,10 @@ func (s *Store) Blobs() storage.Blobs { return blobs{s} }
 // Records returns the half that keeps records.
 func (s *Store) Records() storage.Records { return records{s} }
 
+// Buffers returns how much memory uploads use for their parts, and how much
+// they may.
+func (s *Store) Buffers() (used, limit int64) { return s.memory.used.Load(), s.config.Memory }
+
 // Close lets go of connections that nobody uses.
 func (s *Store) Close() error {
 	if c, ok := s.api.Options().HTTPClient.(interface{ CloseIdleConnections() }); ok {
