@@ -45,6 +45,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		answer := &answer{ResponseWriter: w}
 		endpoint := s.endpoint(r)
 		s.metrics.begin(endpoint)
+		r, traced := s.tracing.request(r, endpoint)
 		defer func() {
 			if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic's value
 				s.log.Error("panic in a handler", "request_id", id, "panic", p, "stack", string(debug.Stack()))
@@ -56,6 +57,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 			x := exchange{id: id, endpoint: endpoint, status: answer.status, bytes: answer.bytes, duration: time.Since(start), caller: who}
 			s.metrics.end(r, x)
+			traced(x)
 			s.logAccess(r, x)
 		}()
 		next.ServeHTTP(answer, r)

@@ -56,6 +56,7 @@ func (c *Config) settings() []setting {
 		{"log.fields", asFields(&c.Log.Fields)},
 		{"log.reportcaller", asBool(&c.Log.ReportCaller)},
 		{"log.accesslog.disabled", asBool(&c.Log.AccessLogDisabled)},
+		{"tracing.enabled", asBool(&c.TracingEnabled)},
 	}
 	all = append(all, c.HTTP.settings()...)
 	all = append(all, c.Storage.settings()...)

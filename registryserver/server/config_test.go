@@ -114,6 +114,7 @@ func TestConfigKeys(t *testing.T) {
 		{set: "log.accesslog.disabled=true", want: func(c *Config) { c.Log.AccessLogDisabled = true }},
 		{set: `log.accesslog.disabled="true"`, want: func(c *Config) { c.Log.AccessLogDisabled = true }},
 		{set: "log.accesslog.disabled=on", want: func(c *Config) { c.Log.AccessLogDisabled = true }},
+		{set: "tracing.enabled=true", want: func(c *Config) { c.TracingEnabled = true }},
 		{set: "http.addr=127.0.0.1:80", want: func(c *Config) { c.HTTP.Addr = "127.0.0.1:80" }},
 		{set: "http.net=unix", with: []string{"http.addr=/run/r.sock"}, want: func(c *Config) { c.HTTP.Net, c.HTTP.Addr = "unix", "/run/r.sock" }},
 		{set: "http.prefix=/a/b/", want: func(c *Config) { c.HTTP.Prefix = "/a/b/" }},

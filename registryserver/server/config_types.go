@@ -25,6 +25,8 @@ type Config struct {
 	Redis      *RedisConfig // nil: there is none
 	AWS        AWSConfig
 	GC         GCConfig
+
+	TracingEnabled bool // over OTLP, as the OTEL_ variables say
 }
 
 // LogConfig says what is logged, and how.

@@ -29,14 +29,15 @@ func setCaller(ctx context.Context, who auth.Identity) {
 	}
 }
 
-// requestIDLog adds the id of the request to each line that is logged with
-// its context.
+// requestIDLog adds the ids of the request and of its trace to each line that is
+// logged with its context.
 type requestIDLog struct{ slog.Handler }
 
 func (h requestIDLog) Handle(ctx context.Context, r slog.Record) error {
 	if id, ok := ctx.Value(requestIDKey{}).(string); ok {
 		r.AddAttrs(slog.String("request_id", id))
 	}
+	r.AddAttrs(logTrace(ctx)...)
 	return h.Handler.Handle(ctx, r)
 }
 

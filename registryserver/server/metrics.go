@@ -1,12 +1,9 @@
 package server
 
 import (
-	"context"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -15,7 +12,6 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
-	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 // metrics are the server's Prometheus metrics. Names and labels are those of
@@ -136,57 +132,4 @@ func (m *metrics) end(r *http.Request, x exchange) {
 	if r.ContentLength > 0 {
 		m.received.WithLabelValues(x.endpoint).Add(float64(r.ContentLength))
 	}
-}
-
-// took observes one operation of the storage. Use: defer m.took(...)(time.Now()).
-func (m *metrics) took(driver, action string) func(time.Time) {
-	return func(start time.Time) {
-		m.storage.WithLabelValues(driver, action).Observe(time.Since(start).Seconds())
-	}
-}
-
-// measuredBlobs and measuredRecords time the operations of a store.
-type measuredBlobs struct {
-	storage.Blobs
-	m      *metrics
-	driver string
-}
-
-func (b measuredBlobs) Stat(ctx context.Context, d oci.Digest) (storage.BlobInfo, error) {
-	defer b.m.took(b.driver, "Stat")(time.Now())
-	return b.Blobs.Stat(ctx, d)
-}
-
-func (b measuredBlobs) Open(ctx context.Context, d oci.Digest, offset int64) (io.ReadCloser, error) {
-	defer b.m.took(b.driver, "Reader")(time.Now())
-	return b.Blobs.Open(ctx, d, offset)
-}
-
-func (b measuredBlobs) Put(ctx context.Context, content []byte) (storage.BlobInfo, error) {
-	defer b.m.took(b.driver, "PutContent")(time.Now())
-	return b.Blobs.Put(ctx, content)
-}
-
-// Unwrap is for storage.As.
-func (b measuredBlobs) Unwrap() storage.Blobs { return b.Blobs }
-
-type measuredRecords struct {
-	storage.Records
-	m      *metrics
-	driver string
-}
-
-func (rs measuredRecords) Get(ctx context.Context, key string) (storage.Record, error) {
-	defer rs.m.took(rs.driver, "GetContent")(time.Now())
-	return rs.Records.Get(ctx, key)
-}
-
-func (rs measuredRecords) Put(ctx context.Context, key string, value []byte, was storage.Version) (storage.Version, error) {
-	defer rs.m.took(rs.driver, "PutContent")(time.Now())
-	return rs.Records.Put(ctx, key, value, was)
-}
-
-func (rs measuredRecords) Delete(ctx context.Context, key string, was storage.Version) error {
-	defer rs.m.took(rs.driver, "Delete")(time.Now())
-	return rs.Records.Delete(ctx, key, was)
 }

@@ -34,6 +34,7 @@ type Server struct {
 	version string
 	log     *slog.Logger
 	metrics *metrics
+	tracing *tracing // nil: off
 	ready   *readiness
 	gate    *auth.Gate
 	issued  *auth.IssuedTokens
@@ -71,18 +72,21 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	}
 	s := &Server{config: c, version: o.Version, log: slog.New(requestIDLog{o.Log.Handler()}), metrics: newMetrics(o.Version)}
 
+	if err := s.openTracing(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.openAWS(ctx); err != nil {
 		return nil, err
 	}
 	c = s.config
-	store, err := openObserved(ctx, c.Storage, s.log, s.metrics.s3.observe)
+	store, err := openObserved(ctx, c.Storage, s.log, s.watchS3)
 	if err != nil {
 		return nil, err
 	}
 	s.closers = append(s.closers, store.Close)
 	s.ready = &readiness{check: ready(store)}
-	blobs := measuredBlobs{store.Blobs(), s.metrics, c.Storage.driver()}
-	records := measuredRecords{store.Records(), s.metrics, c.Storage.driver()}
+	blobs := measuredBlobs{store.Blobs(), s.operations(c.Storage.driver())}
+	records := measuredRecords{store.Records(), s.operations(c.Storage.driver())}
 	s.records = records
 
 	keys, err := s.keyring(ctx, records)

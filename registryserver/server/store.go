@@ -44,7 +44,7 @@ func openStore(ctx context.Context, c StorageConfig, log *slog.Logger) (store, e
 }
 
 // openObserved is openStore for who counts the requests to S3.
-func openObserved(ctx context.Context, c StorageConfig, log *slog.Logger, observe func(operation string, status int)) (store, error) {
+func openObserved(ctx context.Context, c StorageConfig, log *slog.Logger, observe func(context.Context, string) (context.Context, func(int))) (store, error) {
 	if c.S3 == nil {
 		s, err := fsstore.New(c.Filesystem.RootDirectory)
 		if err != nil {

@@ -12,6 +12,32 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
+// openTracing turns traces on.
+func (s *Server) openTracing(ctx context.Context) (err error) {
+	if !s.config.TracingEnabled {
+		return nil
+	}
+	if s.tracing, err = newTracing(ctx, s.version, s.log); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error {
+		// The collector may be gone; nobody waits for it for long.
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		return s.tracing.close(ctx)
+	})
+	return nil
+}
+
+// watchS3 counts and traces the requests to S3.
+func (s *Server) watchS3(ctx context.Context, operation string) (context.Context, func(status int)) {
+	ctx, traced := s.tracing.s3Request(ctx, operation)
+	return ctx, func(status int) {
+		s.metrics.s3.observe(operation, status)
+		traced(status)
+	}
+}
+
 // keyring returns the keys that seal upload sessions: those configured, or one
 // that is kept in the storage.
 func (s *Server) keyring(ctx context.Context, records storage.Records) (*auth.Keyring, error) {

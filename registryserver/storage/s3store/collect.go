@@ -76,6 +76,7 @@ func (b blobs) StoreTime(ctx context.Context) (time.Time, error) {
 // noteAnswers tells who watches what S3 has answered, and when.
 func (s *Store) noteAnswers(stack *smithyStack) error {
 	note := func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		ctx, answered := s.config.Observe(ctx, awsmiddleware.GetOperationName(ctx))
 		out, metadata, err := next.HandleDeserialize(ctx, in)
 		if at, ok := awsmiddleware.GetServerTime(metadata); ok && !at.IsZero() {
 			storage.Answered(ctx, at)
@@ -85,7 +86,7 @@ func (s *Store) noteAnswers(stack *smithyStack) error {
 		if answer, ok := out.RawResponse.(*smithyhttp.Response); ok && answer.Response != nil {
 			status = answer.StatusCode
 		}
-		s.config.Observe(awsmiddleware.GetOperationName(ctx), status)
+		answered(status)
 		return out, metadata, err
 	}
 	// After "RecordResponseTiming", which is what reads the header, so outside of it.

@@ -1,6 +1,7 @@
 package s3store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,10 +55,11 @@ type Config struct {
 	// beside the time that its bytes take; the default is 20 s.
 	Patience time.Duration
 
-	// Observe is told of each request that was sent, repetitions included: the
-	// operation of S3 and the status of the answer, 0 if none came. It is called
-	// from many goroutines. nil for nobody.
-	Observe func(operation string, status int)
+	// Observe is told of each request that is sent, repetitions included: of the
+	// operation of S3, and then of the status of the answer, 0 if none came. The
+	// request gets the context that it returns. It is called from many goroutines.
+	// nil for nobody.
+	Observe func(ctx context.Context, operation string) (context.Context, func(status int))
 
 	// Log gets what the SDK says about requests; nil for nothing.
 	Log *slog.Logger
@@ -91,7 +93,7 @@ func (c Config) withDefaults() Config {
 		c.Patience = operationTime
 	}
 	if c.Observe == nil {
-		c.Observe = func(string, int) {}
+		c.Observe = func(ctx context.Context, _ string) (context.Context, func(int)) { return ctx, func(int) {} }
 	}
 	c.Memory = max(c.Memory, 2*c.ChunkSize+2*blockSize)
 	c.CopyThreshold = min(c.CopyThreshold, maxCopySize)

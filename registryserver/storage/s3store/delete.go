@@ -170,17 +170,18 @@ func (s *Store) sendDelete(ctx context.Context, r *http.Request) error {
 	// The bucket needs little time for it; by deleteExpiry it has begun or never does.
 	ctx, cancel := context.WithTimeout(ctx, deleteExpiry)
 	defer cancel()
+	ctx, answered := s.config.Observe(ctx, "DeleteObjects")
 	r = r.WithContext(ctx)
 	if storage.IsBackground(ctx) {
 		r.Header.Set(BackgroundHeader, "1")
 	}
 	resp, err := s.api.Options().HTTPClient.Do(r)
 	if err != nil {
-		s.config.Observe("DeleteObjects", 0)
+		answered(0)
 		return storage.Unreachable(fmt.Errorf("POST ?delete: %w", bareURL(err)))
 	}
 	defer resp.Body.Close()
-	s.config.Observe("DeleteObjects", resp.StatusCode)
+	answered(resp.StatusCode)
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, deleteAnswerSize))
 	if err != nil {
 		return storage.Unreachable(fmt.Errorf("the answer of S3 broke off: %w", err))
