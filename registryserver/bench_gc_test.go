@@ -5,19 +5,31 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// gcBlobs is how many blobs BenchmarkGarbageCollect has.
-const gcBlobs = 100_000
+// gcBlobs is how many blobs BenchmarkGarbageCollect has; GC_BENCH_BLOBS is another
+// number.
+func gcBlobs(tb testing.TB) int {
+	text := os.Getenv("GC_BENCH_BLOBS")
+	if text == "" {
+		return 100_000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 10 || n%10 != 0 {
+		tb.Fatalf("GC_BENCH_BLOBS=%q is no number of blobs that 10 divides", text)
+	}
+	return n
+}
 
 // seedGarbage writes a storage of images with a layer each of their own, of which
 // every tenth blob is garbage, without any server: 10,000 manifests for 100,000
 // blobs.
-func seedGarbage(tb testing.TB, root string) {
+func seedGarbage(tb testing.TB, root string, blobs int) {
 	tb.Helper()
 	dir := filepath.Join(root, "docker/registry/v2")
 	made := map[string]bool{}
@@ -37,7 +49,7 @@ func seedGarbage(tb testing.TB, root string) {
 		write("blobs/sha256/"+hex[:2]+"/"+hex+"/data", content)
 		return hex
 	}
-	for n := range gcBlobs / 10 {
+	for n := range blobs / 10 {
 		repo := fmt.Sprintf("repositories/team%d/app", n%50)
 		link := func(kind, hex string) { write(repo+"/"+kind+"/sha256/"+hex+"/link", "sha256:"+hex) }
 		config := put(fmt.Sprintf(`{"n":%d}`, n))
@@ -61,12 +73,13 @@ func seedGarbage(tb testing.TB, root string) {
 // two runs, of which the second deletes, and that of distribution in one, with no
 // server beside it.
 func BenchmarkGarbageCollect(b *testing.B) {
+	size := gcBlobs(b)
 	for _, who := range []string{"registryserver", "distribution"} {
 		b.Run(who, func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				root := b.TempDir()
-				seedGarbage(b, root)
+				seedGarbage(b, root, size)
 				file := writeConfig(b, filesystemConfig(root))
 				b.StartTimer()
 				run := func(name, binary string, args ...string) {
@@ -92,7 +105,7 @@ func BenchmarkGarbageCollect(b *testing.B) {
 				b.StopTimer()
 				left := 0
 				blobs, _ := filepath.Glob(filepath.Join(root, "docker/registry/v2/blobs/sha256/*/*/data"))
-				if left = len(blobs); left != gcBlobs-gcBlobs/10 {
+				if left = len(blobs); left != size-size/10 {
 					b.Errorf("%d blobs are left", left)
 				}
 				b.StartTimer()

@@ -253,7 +253,7 @@ func (c *collector) layersOf(ctx context.Context, rs *repoState) ([]item, error)
 			c.needed[canonical] |= byKept
 			continue
 		}
-		i := item{Name: layerItem(rs.repo, l.digest), Keys: []string{l.key}, modTime: l.modTime, Why: whyLayer}
+		i := item{Name: layerItem(rs.repo, l.digest), Keys: []string{layerLink(rs.repo, l.digest)}, modTime: l.modTime, Why: whyLayer}
 		if c.consider(Unused{Kind: "layer", Repository: rs.repo.String(), Reference: l.digest.String(), Reason: whyLayer}, i, layers[l.digest]) {
 			condemns = append(condemns, i)
 		} else {
@@ -309,15 +309,19 @@ func (c *collector) secondMark(ctx context.Context, items []item) (map[string]bo
 	for _, i := range items {
 		was[i.Name] = i
 	}
-	before := c.repos
-	if err := c.list(ctx); err != nil {
-		return nil, err
-	}
-	now := c.repos
-	c.repos = before
 	known := map[oci.Repository]*repoState{}
-	for _, rs := range before {
+	for _, rs := range c.repos {
 		known[rs.repo] = rs
+	}
+	now, err := c.listFor(ctx, func(repo oci.Repository, l link) bool {
+		if old := known[repo]; old == nil || !old.hasLayer(l.digest) {
+			return true
+		}
+		_, ok := was[layerItem(repo, l.digest)]
+		return ok
+	})
+	if err != nil {
+		return nil, err
 	}
 	fresh := make([]*repoState, 0, len(now)) // with the revisions that are new
 	keep := map[string]bool{}
@@ -329,10 +333,8 @@ func (c *collector) secondMark(ctx context.Context, items []item) (map[string]bo
 				continue
 			}
 			// Written since: an honest push that has not come to its manifest.
-			if ok || old == nil || !old.hasLayer(l.digest) {
-				keep[layerItem(rs.repo, l.digest)] = true
-				keep[blobItem(rs.canonical(l.digest))] = true
-			}
+			keep[layerItem(rs.repo, l.digest)] = true
+			keep[blobItem(rs.canonical(l.digest))] = true
 		}
 		newer := &repoState{repo: rs.repo, alias: rs.alias, revisions: maps.Clone(rs.revisions)}
 		if old != nil {

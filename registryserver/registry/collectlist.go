@@ -20,7 +20,7 @@ import (
 // repoState is what a listing shows of a repository.
 type repoState struct {
 	repo      oci.Repository
-	layers    []link
+	layers    []link                   // in the order of their digests, as they are listed
 	revisions map[oci.Digest]time.Time // under all digests that they were pushed by
 	tags      []tagState
 	referrers []referrer
@@ -35,9 +35,9 @@ func newRepoState(repo oci.Repository) *repoState {
 	return &repoState{repo: repo, revisions: map[oci.Digest]time.Time{}, alias: map[oci.Digest]oci.Digest{}}
 }
 
-// link is a record that is named for a digest.
+// link is a record that is named for a digest: of that and of where it was found
+// its key can be told, which there is no memory for.
 type link struct {
-	key     string
 	digest  oci.Digest
 	modTime time.Time
 }
@@ -69,7 +69,8 @@ func (rs *repoState) canonical(d oci.Digest) oci.Digest {
 }
 
 func (rs *repoState) hasLayer(d oci.Digest) bool {
-	return slices.ContainsFunc(rs.layers, func(l link) bool { return l.digest == d })
+	_, ok := slices.BinarySearchFunc(rs.layers, d, func(l link, d oci.Digest) int { return compareDigests(l.digest, d) })
+	return ok
 }
 
 const (
@@ -113,6 +114,15 @@ func eachShard[T any](ctx context.Context, atOnce int, starts string, listing fu
 
 // list sets repos to what a listing shows now.
 func (c *collector) list(ctx context.Context) error {
+	var err error
+	c.repos, err = c.listFor(ctx, nil)
+	c.report.Repositories = len(c.repos)
+	return err
+}
+
+// listFor returns what a listing shows now. With wanted it is one of few: of
+// manifests, and of those layers that are wanted.
+func (c *collector) listFor(ctx context.Context, wanted func(oci.Repository, link) bool) ([]*repoState, error) {
 	found := map[oci.Repository]*repoState{}
 	done := 0
 	entries := func(ctx context.Context, start string) iter.Seq2[storage.Entry, error] {
@@ -122,27 +132,27 @@ func (c *collector) list(ctx context.Context) error {
 		if done++; done%1000 == 0 {
 			c.o.Progress("list the repositories", done, 0)
 		}
-		c.place(found, e)
+		c.place(found, e, wanted)
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.repos = nil
-	for _, rs := range found {
-		c.repos = append(c.repos, rs)
+	repos := slices.SortedFunc(maps.Values(found), func(a, b *repoState) int { return cmp.Compare(a.repo.String(), b.repo.String()) })
+	if err := c.checkForeign(repos); err != nil {
+		return nil, err
 	}
-	slices.SortFunc(c.repos, func(a, b *repoState) int { return cmp.Compare(a.repo.String(), b.repo.String()) })
-	c.report.Repositories = len(c.repos)
-	if err := c.checkForeign(); err != nil {
-		return err
+	for _, rs := range repos {
+		if err := c.readAliasesOf(ctx, rs); err != nil {
+			return nil, err
+		}
 	}
-	return c.readAliases(ctx)
+	return repos, nil
 }
 
 // place takes an entry to its repository. What is not of the layout is left
 // alone.
-func (c *collector) place(found map[oci.Repository]*repoState, e storage.Entry) {
+func (c *collector) place(found map[oci.Repository]*repoState, e storage.Entry, wanted func(oci.Repository, link) bool) {
 	rest := strings.TrimPrefix(e.Key, repositoriesDir+"/")
 	name, rest, ok := strings.Cut(rest, "/_")
 	if !ok {
@@ -157,11 +167,11 @@ func (c *collector) place(found map[oci.Repository]*repoState, e storage.Entry) 
 		rs = newRepoState(repo)
 		found[repo] = rs
 	}
-	rs.place(e, strings.Split(rest, "/"))
+	rs.place(e, strings.Split(rest, "/"), wanted)
 }
 
-func (rs *repoState) place(e storage.Entry, parts []string) {
-	l := link{key: e.Key, modTime: e.ModTime}
+func (rs *repoState) place(e storage.Entry, parts []string, wanted func(oci.Repository, link) bool) {
+	l := link{modTime: e.ModTime}
 	named := func(parts []string, last string) bool {
 		if len(parts) != 3 || parts[2] != last {
 			return false
@@ -172,19 +182,22 @@ func (rs *repoState) place(e storage.Entry, parts []string) {
 	}
 	switch {
 	case parts[0] == "layers" && named(parts[1:], "link"):
-		rs.layers = append(rs.layers, l)
 		rs.addAlias(l.digest)
+		if wanted == nil || wanted(rs.repo, l) {
+			rs.layers = append(rs.layers, l)
+		}
 	case parts[0] == "manifests" && len(parts) > 1 && parts[1] == "revisions" && named(parts[2:], "link"):
 		rs.revisions[l.digest] = l.modTime
 		rs.addAlias(l.digest)
+	case parts[0] == "uploads" && len(parts) > 2:
+		rs.placeUpload(e, parts[1])
+	case wanted != nil:
 	case parts[0] == "manifests" && len(parts) > 3 && parts[1] == "tags":
 		rs.placeTag(e, parts[2], parts[3:], named, &l)
 	case parts[0] == "referrers" && len(parts) == 6 && named(parts[3:], "descriptor"):
 		if subject, err := oci.ParseDigest(parts[1] + ":" + parts[2]); err == nil {
 			rs.referrers = append(rs.referrers, referrer{l, subject})
 		}
-	case parts[0] == "uploads" && len(parts) > 2:
-		rs.placeUpload(e, parts[1])
 	}
 }
 
@@ -228,16 +241,7 @@ func (rs *repoState) addAlias(d oci.Digest) {
 	}
 }
 
-// readAliases reads what the links of other algorithms lead to.
-func (c *collector) readAliases(ctx context.Context) error {
-	for _, rs := range c.repos {
-		if err := c.readAliasesOf(ctx, rs); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// readAliasesOf reads what the links of other algorithms lead to.
 func (c *collector) readAliasesOf(ctx context.Context, rs *repoState) error {
 	for _, d := range slices.SortedFunc(maps.Keys(rs.alias), compareDigests) {
 		canonical, _, err := c.r.readLink(ctx, layerLink(rs.repo, d))
@@ -274,7 +278,7 @@ func (c *collector) historyOf(ctx context.Context, rs *repoState) ([]item, error
 			if l.digest == now || c.young(l.modTime) {
 				continue
 			}
-			i := item{Name: "history " + rs.repo.String() + " " + t.tag.String() + " " + l.digest.String(), Keys: []string{l.key}, modTime: l.modTime, Why: whyHistory}
+			i := item{Name: "history " + rs.repo.String() + " " + t.tag.String() + " " + l.digest.String(), Keys: []string{tagIndexLink(rs.repo, t.tag, l.digest)}, modTime: l.modTime, Why: whyHistory}
 			if c.consider(Unused{Kind: "history", Repository: rs.repo.String(), Reference: t.tag.String(), Reason: whyHistory}, i, 0) {
 				condemns = append(condemns, i)
 			}

@@ -149,6 +149,14 @@ func (c *collector) manifestGarbage(ctx context.Context, rs *repoState) ([]item,
 	if err != nil {
 		return nil, err
 	}
+	histories := map[oci.Digest][]oci.Tag{} // of tags that have pointed at it
+	if len(goes) > 0 {
+		for _, t := range rs.tags {
+			for _, l := range t.history {
+				histories[l.digest] = append(histories[l.digest], t.tag)
+			}
+		}
+	}
 	var items []item
 	for canonical, why := range goes {
 		i := item{Name: manifestItem(rs.repo, canonical), Why: why}
@@ -157,12 +165,8 @@ func (c *collector) manifestGarbage(ctx context.Context, rs *repoState) ([]item,
 			if !m.subject.IsZero() {
 				i.Keys = append(i.Keys, referrerKey(rs.repo, m.subject, d))
 			}
-			for _, t := range rs.tags {
-				for _, l := range t.history {
-					if l.digest == d {
-						i.Keys = append(i.Keys, l.key)
-					}
-				}
+			for _, tag := range histories[d] {
+				i.Keys = append(i.Keys, tagIndexLink(rs.repo, tag, d))
 			}
 		}
 		for _, d := range names[canonical] {
@@ -176,7 +180,7 @@ func (c *collector) manifestGarbage(ctx context.Context, rs *repoState) ([]item,
 	for _, l := range rs.referrers {
 		if _, there := rs.revisions[l.digest]; !there && !c.young(l.modTime) {
 			// Whoever pushes the manifest rescues what has its name.
-			items = append(items, item{Name: manifestItem(rs.repo, l.digest), Keys: []string{l.key}, Why: whyReferrer, modTime: l.modTime})
+			items = append(items, item{Name: manifestItem(rs.repo, l.digest), Keys: []string{referrerKey(rs.repo, l.subject, l.digest)}, Why: whyReferrer, modTime: l.modTime})
 		}
 	}
 	slices.SortFunc(items, func(a, b item) int { return strings.Compare(a.Name, b.Name) })
@@ -242,7 +246,7 @@ func (c *collector) listOne(ctx context.Context, repo oci.Repository) (*repoStat
 		if err != nil {
 			return nil, err
 		}
-		c.place(found, e)
+		c.place(found, e, nil)
 	}
 	rs := found[repo]
 	return rs, c.readAliasesOf(ctx, rs)
@@ -318,8 +322,8 @@ func (c *collector) collectUploads(ctx context.Context) error {
 
 // checkForeign fails if another program has pushed since the storage was marked as
 // ours alone: nothing holds it to the protocol.
-func (c *collector) checkForeign() error {
-	for _, rs := range c.repos {
+func (c *collector) checkForeign(repos []*repoState) error {
+	for _, rs := range repos {
 		for id, up := range rs.uploads {
 			if up.newest.After(c.mark.Since) {
 				c.r.log.Warn("another program uploads to this storage, though it is marked as exclusive", "repository", rs.repo.String(), "upload", id, "at", up.newest, "marked", c.mark.Since)

@@ -93,20 +93,30 @@ func (s *Store) adopt(from string, d oci.Digest) (storage.BlobInfo, error) {
 //
 //	unlink, rmdir, fsync(lowest folder left)
 func (b blobs) Delete(ctx context.Context, d oci.Digest) error {
-	if err := ctx.Err(); err != nil {
+	left, err := b.remove(ctx, d)
+	if err != nil || left == "" {
 		return err
 	}
-	if !canonical(d) {
-		return nil
-	}
-	key := storage.BlobKey(d)
-	if err := syscall.Unlink(b.path(key)); err != nil && !absent(err) {
-		return blobErr("delete", d, err)
-	}
-	if err := syncDir(b.path(b.prune(key))); err != nil {
+	if err := syncDir(b.path(left)); err != nil {
 		return blobErr("delete", d, err)
 	}
 	return nil
+}
+
+// remove deletes a blob, which lasts once the folder has been synced that it
+// returns; "" if there cannot be such a blob.
+func (b blobs) remove(ctx context.Context, d oci.Digest) (left string, err error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if !canonical(d) {
+		return "", nil
+	}
+	key := storage.BlobKey(d)
+	if err := syscall.Unlink(b.path(key)); err != nil && !absent(err) {
+		return "", blobErr("delete", d, err)
+	}
+	return b.prune(key), nil
 }
 
 func (b blobs) All(ctx context.Context) iter.Seq2[storage.BlobInfo, error] {

@@ -120,9 +120,11 @@ type deletion struct {
 // Expires is zero: an unlink has happened once it has returned.
 func (*deletion) Expires() time.Time { return time.Time{} }
 
-// Do
+// Do syncs each folder once, at the end: a collection deletes thousands of names
+// from few folders. So a crash of the machine may leave any of them; the batch is
+// on record, and whoever collects next deletes it to the end.
 //
-//	flock; for each: see blobs.Delete and records.Delete
+//	flock; unlink and rmdir for each; fsync(folder) for each that is left
 func (d *deletion) Do(ctx context.Context, still func(context.Context) error) error {
 	f, err := openFile(d.b.path(collectLock), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -135,15 +137,31 @@ func (d *deletion) Do(ctx context.Context, still func(context.Context) error) er
 	if err := still(ctx); err != nil {
 		return err
 	}
+	folders := map[string]struct{}{}
 	for _, t := range d.targets {
-		if t.Key != "" {
-			err = records(d.b).Delete(ctx, t.Key, storage.Any)
-		} else {
-			err = d.b.Delete(ctx, t.Blob)
-		}
+		left, err := d.remove(ctx, t)
 		if err != nil {
 			return err
 		}
+		if left != "" {
+			folders[left] = struct{}{}
+		}
+	}
+	for dir := range folders {
+		if err := syncDir(d.b.path(dir)); err != nil {
+			return fmt.Errorf("delete: sync %s: %w", dir, bare(err))
+		}
 	}
 	return nil
+}
+
+func (d *deletion) remove(ctx context.Context, t storage.Target) (left string, err error) {
+	if t.Key == "" {
+		return d.b.remove(ctx, t.Blob)
+	}
+	if err := mayUse(ctx, t.Key); err != nil {
+		return "", err
+	}
+	left, err = records(d.b).remove(ctx, t.Key, storage.Any)
+	return left, recordErr("delete", t.Key, err)
 }
