@@ -76,6 +76,8 @@ type checker struct {
 	sum     CheckSummary
 	linked  map[oci.Digest]struct{} // canonical digests that some repository links
 	damaged map[oci.Digest]struct{}
+	led     map[oci.Digest]bool // to which the tags of ledIn lead; nil for unknown
+	ledIn   oci.Repository
 }
 
 // report counts a finding, mends it if there is a way and that is wanted, and

@@ -116,7 +116,7 @@ func (c *checker) revisions(ctx context.Context, repo oci.Repository) error {
 			return c.report(ctx, Finding{Severity: Broken, Kind: "manifest-invalid", Repository: repo.String(), Reference: d.String(),
 				Message: "the manifest is not one that this registry accepts; it is served as it is"}, nil)
 		}
-		if err := c.references(ctx, repo, d, m); err != nil {
+		if err := c.references(ctx, repo, d, canonical, m); err != nil {
 			return err
 		}
 		return c.subject(ctx, repo, d, m, content)
@@ -126,7 +126,7 @@ func (c *checker) revisions(ctx context.Context, repo oci.Repository) error {
 // references checks that the repository has what a manifest names. There is no
 // repair: linking content that is there could give a repository access to
 // another one's.
-func (c *checker) references(ctx context.Context, repo oci.Repository, d oci.Digest, m *oci.Manifest) error {
+func (c *checker) references(ctx context.Context, repo oci.Repository, d, canonical oci.Digest, m *oci.Manifest) error {
 	err := c.r.checkReferences(ctx, repo, m, store)
 	if err == nil {
 		return nil
@@ -135,8 +135,55 @@ func (c *checker) references(ctx context.Context, repo oci.Repository, d oci.Dig
 	if code != oci.CodeManifestBlobUnknown && code != oci.CodeManifestInvalid {
 		return err
 	}
-	return c.report(ctx, Finding{Severity: Broken, Kind: "reference-missing", Repository: repo.String(), Reference: d.String(),
-		Message: strings.ReplaceAll(err.Error(), "\n", "; ")}, nil)
+	f := Finding{Severity: Broken, Kind: "reference-missing", Repository: repo.String(), Reference: d.String(), Message: strings.ReplaceAll(err.Error(), "\n", "; ")}
+	led, err := c.leadsTo(ctx, repo)
+	if err != nil {
+		return err
+	}
+	if !led[canonical] {
+		f.Severity, f.Kind = Garbage, "manifest-unfinished"
+		f.Message = "no tag leads to the manifest, as after a push that was refused: " + f.Message
+	}
+	return c.report(ctx, f, nil)
+}
+
+// leadsTo returns the canonical digests of the manifests that a tag of the
+// repository leads to, also by way of an index or as referrers.
+func (c *checker) leadsTo(ctx context.Context, repo oci.Repository) (map[oci.Digest]bool, error) {
+	if c.led != nil && c.ledIn == repo {
+		return c.led, nil
+	}
+	tags, err := c.r.readAllTags(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	var todo []oci.Digest
+	for _, t := range tags {
+		todo = append(todo, t.digest)
+	}
+	referrers, err := c.listedReferrers(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	led := map[oci.Digest]bool{}
+	for len(todo) > 0 {
+		d := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		canonical, err := c.r.revision(ctx, repo, d, store)
+		if err == nil && !led[canonical] {
+			led[canonical] = true
+			todo = append(todo, referrers[d]...)
+			var content []byte
+			if content, err = c.r.readManifest(ctx, canonical); err == nil {
+				todo = append(todo, refsOf(content).children...)
+			}
+		}
+		if err != nil && oci.ErrorCode(err) != oci.CodeManifestUnknown && !errors.Is(err, storage.ErrNotFound) {
+			return nil, err
+		}
+	}
+	c.led, c.ledIn = led, repo
+	return led, nil
 }
 
 // subject checks that a manifest with a subject is among its referrers. Those
@@ -157,8 +204,18 @@ func (c *checker) subject(ctx context.Context, repo oci.Repository, d oci.Digest
 		func(ctx context.Context) error { return c.r.putReferrer(ctx, repo, d, m, int64(len(content))) })
 }
 
-// referrers checks that listed referrers exist.
-func (c *checker) referrers(ctx context.Context, repo oci.Repository) error {
+// listedReferrers returns the referrers that are listed in the repository, by their
+// subjects.
+func (c *checker) listedReferrers(ctx context.Context, repo oci.Repository) (map[oci.Digest][]oci.Digest, error) {
+	found := map[oci.Digest][]oci.Digest{}
+	err := c.eachReferrer(ctx, repo, func(_ string, subject, d oci.Digest) error {
+		found[subject] = append(found[subject], d)
+		return nil
+	})
+	return found, err
+}
+
+func (c *checker) eachReferrer(ctx context.Context, repo oci.Repository, visit func(key string, subject, d oci.Digest) error) error {
 	dir := repositoryDir(repo) + "/_referrers/"
 	for key, err := range c.r.records.List(ctx, dir, "") {
 		if err != nil {
@@ -168,24 +225,29 @@ func (c *checker) referrers(ctx context.Context, repo oci.Repository) error {
 		if len(parts) != 5 {
 			continue
 		}
+		subject, serr := oci.ParseDigest(parts[0] + ":" + parts[1])
 		d, err := oci.ParseDigest(parts[2] + ":" + parts[3])
-		if err != nil {
-			continue
+		if serr != nil || err != nil {
+			continue // foreign
 		}
-		_, err = c.r.revision(ctx, repo, d, store)
-		if oci.ErrorCode(err) != oci.CodeManifestUnknown {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		if err := c.report(ctx, Finding{Severity: Broken, Kind: "referrer-dangling", Repository: repo.String(), Reference: d.String(),
-			Message: "a referrer of " + parts[0] + ":" + parts[1] + " is listed that does not exist"},
-			func(ctx context.Context) error { return c.r.records.Delete(ctx, key, storage.Any) }); err != nil {
+		if err := visit(key, subject, d); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// referrers checks that listed referrers exist.
+func (c *checker) referrers(ctx context.Context, repo oci.Repository) error {
+	return c.eachReferrer(ctx, repo, func(key string, subject, d oci.Digest) error {
+		_, err := c.r.revision(ctx, repo, d, store)
+		if oci.ErrorCode(err) != oci.CodeManifestUnknown {
+			return err
+		}
+		return c.report(ctx, Finding{Severity: Broken, Kind: "referrer-dangling", Repository: repo.String(), Reference: d.String(),
+			Message: "a referrer of " + subject.String() + " is listed that does not exist"},
+			func(ctx context.Context) error { return c.r.records.Delete(ctx, key, storage.Any) })
+	})
 }
 
 // tags checks that every tag that is listed leads to a manifest.

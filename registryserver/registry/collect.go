@@ -239,7 +239,7 @@ func (c *collector) layersOf(ctx context.Context, rs *repoState) ([]item, error)
 		for _, child := range m.children {
 			c.needed[rs.canonical(child)] |= by
 		}
-		for _, b := range m.blobs {
+		for b := range m.layers() {
 			use(b, by)
 		}
 	}
@@ -269,6 +269,7 @@ const (
 	whyLayer    = "no manifest of the repository needs the layer"
 	whyBlob     = "nothing needs the content"
 	whyUntagged = "no tag and no kept manifest leads to the manifest"
+	whyLacking  = "no tag leads to the manifest, and a layer that it names is not there"
 	whyDangling = "the subject of the manifest is gone"
 	whyReferrer = "the manifest that is listed as a referrer is gone"
 	whyHistory  = "the tag has a longer history than is kept"
@@ -355,7 +356,7 @@ func (c *collector) secondMark(ctx context.Context, items []item) (map[string]bo
 			for _, child := range m.children {
 				keep[blobItem(rs.canonical(child))] = true
 			}
-			for _, b := range m.blobs {
+			for b := range m.layers() {
 				canonical := rs.canonical(b)
 				keep[blobItem(canonical)] = true
 				keep[layerItem(rs.repo, b)], keep[layerItem(rs.repo, canonical)] = true, true

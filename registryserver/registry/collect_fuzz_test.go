@@ -11,7 +11,7 @@ import (
 // FuzzMark: what parseMark accepts is what formatMark writes.
 func FuzzMark(f *testing.F) {
 	d := oci.FromBytes([]byte("x"))
-	f.Add(formatMark(d, manifestRefs{blobs: []oci.Digest{d}, children: []oci.Digest{d}, subject: d}))
+	f.Add(formatMark(d, manifestRefs{blobs: []oci.Digest{d}, foreign: []oci.Digest{d}, children: []oci.Digest{d}, subject: d}))
 	f.Add(d.String())
 	f.Add("sha256: b")
 	f.Fuzz(func(t *testing.T, line string) {

@@ -167,6 +167,51 @@ func TestCollectUntagged(t *testing.T) {
 	wantSound(t, y.Registry)
 }
 
+// TestCollectLacking: a manifest that lacks a layer goes, as one that a refused push
+// has left, unless a tag leads to it; nothing of it counts as broken before.
+func TestCollectLacking(t *testing.T) {
+	y := newYard(t)
+	layer, config := pushBlob(t, y.Registry, app, oci.SHA256, "layer"), pushBlob(t, y.Registry, app, oci.SHA256, "config")
+	lacking := put(t, y.Registry, app, imageOf(layer, ""))
+	whole := put(t, y.Registry, app, imageOf(config, ""))
+	foreign := put(t, y.Registry, app, strings.Replace(imageOf(config, ""), `"layers":[]`, `"layers":[{"mediaType":"application/vnd.oci.image.layer.nondistributable.v1.tar","digest":"`+oci.FromBytes([]byte("elsewhere")).String()+`","size":9,"urls":["https://example.com/layer"]}]`, 1))
+	child := pushBlob(t, y.Registry, app, oci.SHA256, "of a child")
+	childImage := put(t, y.Registry, app, imageOf(child, ""))
+	put(t, y.Registry, app, indexOf(childImage), "multi")
+	for _, d := range []oci.Digest{layer, child} {
+		must(t, y.memory.Records().Delete(t.Context(), "docker/registry/v2/repositories/"+app.String()+"/_layers/sha256/"+d.Hex()+"/link", storage.Any))
+	}
+	findings := func() (kinds []string) {
+		_, err := y.Check(t.Context(), registry.CheckOptions{}, func(f registry.Finding) {
+			if f.Kind != "blob-orphan" {
+				kinds = append(kinds, string(f.Severity)+" "+f.Kind+" "+f.Reference)
+			}
+		})
+		must(t, err)
+		slices.Sort(kinds)
+		return kinds
+	}
+	broken := "broken reference-missing " + childImage.String()
+	if got, want := findings(), []string{broken, "garbage manifest-unfinished " + lacking.String()}; !slices.Equal(got, want) {
+		t.Errorf("before the collections: %q, want %q", got, want)
+	}
+	y.collect(t, registry.CollectOptions{})
+	report := y.collect(t, registry.CollectOptions{})
+	if n := sums(report.Deleted); n["manifest"] != 1 {
+		t.Errorf("deleted: %+v", report.Deleted)
+	}
+	_, err := y.Manifest(t.Context(), app, oci.Reference{Digest: lacking})
+	wantCode(t, "the manifest that lacks a layer", err, oci.CodeManifestUnknown)
+	for _, d := range []oci.Digest{whole, foreign, childImage} {
+		if _, err := y.Manifest(t.Context(), app, oci.Reference{Digest: d}); err != nil {
+			t.Errorf("%s: %v", d, err)
+		}
+	}
+	if got := findings(); !slices.Equal(got, []string{broken}) {
+		t.Errorf("after the collections: %q", got)
+	}
+}
+
 // TestCollectDangling: without a subject, referrers go, if that is wanted.
 func TestCollectDangling(t *testing.T) {
 	y := newYard(t)

@@ -84,6 +84,8 @@ func (c *collector) removable(ctx context.Context, rs *repoState, names map[oci.
 			goes[canonical] = whyUntagged
 		case c.o.Dangling && !m.subject.IsZero() && !subject:
 			goes[canonical] = whyDangling
+		case c.lacks(rs, m):
+			goes[canonical] = whyLacking
 		}
 	}
 	if len(goes) == 0 {
@@ -121,6 +123,14 @@ func (c *collector) removable(ctx context.Context, rs *repoState, names map[oci.
 		keep = append(keep, referrers[d]...)
 	}
 	return goes, nil
+}
+
+// lacks reports whether the repository does not have a layer that a manifest names,
+// so that nobody can pull the image: a push that was refused in the end has left
+// the manifest. What an index names may lack by configuration, so that does not
+// count.
+func (c *collector) lacks(rs *repoState, m manifestRefs) bool {
+	return !c.r.rules.Off && slices.ContainsFunc(m.blobs, func(d oci.Digest) bool { return !rs.hasLayer(d) })
 }
 
 // taggedIn returns the canonical digests that the repository's tags point at.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"regexp"
 	"slices"
@@ -20,6 +21,7 @@ import (
 // has read is good for all later ones.
 type manifestRefs struct {
 	blobs    []oci.Digest // config and layers
+	foreign  []oci.Digest // layers that need not be here, but may be
 	children []oci.Digest // other manifests
 	subject  oci.Digest
 }
@@ -34,24 +36,42 @@ func refsOf(content []byte) manifestRefs {
 	if err != nil {
 		for _, found := range digestRE.FindAll(content, -1) {
 			if d, err := oci.ParseDigest(string(found)); err == nil {
-				refs.blobs = append(refs.blobs, d)
+				refs.foreign = append(refs.foreign, d)
 			}
 		}
-		refs.blobs = sortedDigests(refs.blobs)
-		refs.children = refs.blobs
+		refs.foreign = sortedDigests(refs.foreign)
+		refs.children = refs.foreign
 		return refs
 	}
 	for _, b := range m.Blobs() {
-		refs.blobs = append(refs.blobs, b.Digest)
+		if b.NonDistributable() {
+			refs.foreign = append(refs.foreign, b.Digest)
+		} else {
+			refs.blobs = append(refs.blobs, b.Digest)
+		}
 	}
 	for _, child := range m.Manifests {
 		refs.children = append(refs.children, child.Digest)
 	}
-	refs.blobs, refs.children = sortedDigests(refs.blobs), sortedDigests(refs.children)
+	refs.blobs, refs.foreign, refs.children = sortedDigests(refs.blobs), sortedDigests(refs.foreign), sortedDigests(refs.children)
 	if m.Subject != nil {
 		refs.subject = m.Subject.Digest
 	}
 	return refs
+}
+
+// layers are the configs and layers that the manifest makes use of, if they are
+// here.
+func (m manifestRefs) layers() iter.Seq[oci.Digest] {
+	return func(yield func(oci.Digest) bool) {
+		for _, all := range [][]oci.Digest{m.blobs, m.foreign} {
+			for _, d := range all {
+				if !yield(d) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func sortedDigests(all []oci.Digest) []oci.Digest {
@@ -180,6 +200,9 @@ func formatMark(d oci.Digest, refs manifestRefs) string {
 	for _, blob := range refs.blobs {
 		b.WriteString(" b" + blob.String())
 	}
+	for _, layer := range refs.foreign {
+		b.WriteString(" f" + layer.String())
+	}
 	for _, child := range refs.children {
 		b.WriteString(" m" + child.String())
 	}
@@ -209,6 +232,8 @@ func parseMark(line string) (d oci.Digest, refs manifestRefs, ok bool) {
 		switch word[0] {
 		case 'b':
 			refs.blobs = append(refs.blobs, to)
+		case 'f':
+			refs.foreign = append(refs.foreign, to)
 		case 'm':
 			refs.children = append(refs.children, to)
 		case 's':
