@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"registryserver/storage/s3store":     {"registryserver/oci", "registryserver/storage"},
 	"registryserver/storage/storagetest": {"registryserver/oci", "registryserver/storage"},
 	"registryserver/registry":            {"registryserver/oci", "registryserver/storage"},
+	"registryserver/audit":               {"registryserver/storage"},
 	"registryserver/auth":                {"registryserver/oci", "registryserver/storage"},
 	"registryserver/certificates":        {"registryserver/auth", "registryserver/oci", "registryserver/storage"},
 	"registryserver/client":              {"registryserver/oci"},
@@ -42,7 +43,7 @@ var mayImport = map[string][]string{
 	"modules/awstest":    {},
 	"modules/image":      {}, // tests alone, too
 	"modules/image/sbom": {},
-	"registryserver/server": {"registryserver/adminapi", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/journal", "registryserver/migrate", "registryserver/oci", "registryserver/ociapi",
+	"registryserver/server": {"registryserver/adminapi", "registryserver/audit", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/journal", "registryserver/migrate", "registryserver/oci", "registryserver/ociapi",
 		"registryserver/rediscache", "registryserver/registry", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/storage/s3store"},
 }
 
@@ -52,14 +53,14 @@ var testsMayAlsoImport = map[string][]string{
 	"modules":               {"modules/awstest"},
 	"modules/image":         {"modules/awstest"},
 	"registryserver/client": {"registryserver/adminapi", "registryserver/server"},
-	"registryserver":        {"modules/awstest"},
+	"registryserver":        {"modules/awstest", "registryserver/audit"},
 }
 
 // storesForTests may be imported by every test above them.
 var storesForTests = []string{"registryserver/storage/fsstore", "registryserver/storage/storagetest"}
 
 // withoutHTTP are the packages that would work the same behind any other protocol.
-var withoutHTTP = []string{"registryserver/archive", "registryserver/migrate", "registryserver/oci", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/registry"}
+var withoutHTTP = []string{"registryserver/archive", "registryserver/audit", "registryserver/migrate", "registryserver/oci", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/registry"}
 
 func TestImportsRunOneWay(t *testing.T) {
 	for file, imports := range sourceFiles(t) {

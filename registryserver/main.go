@@ -31,6 +31,7 @@ Usage:
                                        delete what nobody needs, while servers run; --dry-run, --delete-untagged
   registryserver exclusive [config.yml]
                                        say that only Registry Kit writes to the storage, which garbage collection needs
+  registryserver audit [config.yml]    print who did what, from the audit log in the storage; --since 24h
   registryserver import SOURCE TO      put images from an archive, such as docker save writes, into a registry
   registryserver export IMAGE DEST     write an image as an archive for docker load
   registryserver copy SOURCE DEST      copy images between registries, one or all
@@ -64,6 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	commands := map[string]func(args []string) error{
 		"fsck":            func(args []string) error { return fsck(ctx, args, stdout, stderr) },
 		"config":          func(args []string) error { return config(ctx, args, stdout, stderr) },
+		"audit":           func(args []string) error { return printAudit(ctx, args, stdout, stderr) },
 		"import":          func(args []string) error { return importImages(ctx, args, stdout, stderr) },
 		"export":          func(args []string) error { return exportImage(ctx, args, stdout, stderr) },
 		"copy":            func(args []string) error { return copyImages(ctx, args, stdout, stderr) },

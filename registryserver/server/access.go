@@ -59,6 +59,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			s.metrics.end(r, x)
 			traced(x)
 			s.logAccess(r, x)
+			s.logAudit(r, x, answer.Header())
 		}()
 		next.ServeHTTP(answer, r)
 	})

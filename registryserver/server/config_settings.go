@@ -42,6 +42,7 @@ func defaultConfig() *Config {
 		Validation: ValidationConfig{Indexes: IndexesConfig{Platforms: "all"}},
 		Redis:      &RedisConfig{},
 		GC:         GCConfig{Interval: 24 * time.Hour, Grace: 24 * time.Hour, Concurrency: 16},
+		Audit:      AuditConfig{Pulls: true, Storage: true},
 	}
 }
 
@@ -64,6 +65,7 @@ func (c *Config) settings() []setting {
 	all = append(all, c.Redis.settings()...)
 	all = append(all, c.AWS.settings()...)
 	all = append(all, c.GC.settings()...)
+	all = append(all, c.Audit.settings()...)
 	return append(all, []setting{
 		{"admin.username", asText(&c.Admin.Username)},
 		{"admin.password", asSecret(&c.Admin.Password)},

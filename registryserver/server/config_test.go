@@ -62,6 +62,7 @@ func TestConfigDefaults(t *testing.T) {
 		Health:     HealthConfig{StorageDriver: StorageHealthConfig{Interval: 10 * time.Second}},
 		Validation: ValidationConfig{Indexes: IndexesConfig{Platforms: "all"}},
 		GC:         GCConfig{Interval: 24 * time.Hour, Grace: 24 * time.Hour, Concurrency: 16},
+		Audit:      AuditConfig{Pulls: true, Storage: true},
 	}
 	for _, yaml := range []string{"", "version: 0.1", `version: "0.1"`, "# nothing\n", "---\n", "version: 0.1\nstorage:\n  filesystem:\n", "version: 0.1\nstorage: filesystem\nauth:\n"} {
 		if diff := cmp.Diff(want, mustLoad(t, yaml), sameValues); diff != "" {
@@ -196,6 +197,9 @@ func TestConfigKeys(t *testing.T) {
 		{set: "admin.username=root", with: []string{"admin.passwordfile=/p"}, want: func(c *Config) { c.Admin = AdminConfig{Username: "root", PasswordFile: "/p"} }},
 		{set: "gc={enabled: true, interval: 1h, grace: 0s, deleteuntagged: true, deletereferrers: true, taghistory: 5, concurrency: 4}", want: func(c *Config) {
 			c.GC = GCConfig{Enabled: true, Interval: time.Hour, DeleteUntagged: true, DeleteReferrers: true, TagHistory: 5, Concurrency: 4}
+		}},
+		{set: "audit={enabled: true, pulls: false, storage: false, retention: 2160h}", want: func(c *Config) {
+			c.Audit = AuditConfig{Enabled: true, Retention: 90 * 24 * time.Hour}
 		}},
 		{set: "catalog.maxentries=5", want: func(c *Config) { c.Catalog.MaxEntries = 5 }},
 		{set: "catalog.maxentries=-1", want: func(c *Config) {}},

@@ -27,6 +27,7 @@ type Config struct {
 	GC         GCConfig
 
 	TracingEnabled bool // over OTLP, as the OTEL_ variables say
+	Audit          AuditConfig
 }
 
 // LogConfig says what is logged, and how.

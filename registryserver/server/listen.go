@@ -92,6 +92,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-groupCtx.Done(): // a listener failed
 	}
 	s.drain(notGone, main)
+	s.flushAudit(notGone)
 	if debug != nil {
 		_ = debug.Close()
 	}

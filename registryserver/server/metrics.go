@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/registrykit/terraform-provider-registry/registryserver/audit"
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
@@ -27,8 +28,9 @@ type metrics struct {
 	// reloadFailures counts certificates that could not be loaded anew.
 	reloadFailures prometheus.Counter
 
-	s3       s3Metrics
-	sessions *prometheus.CounterVec
+	s3          s3Metrics
+	sessions    *prometheus.CounterVec
+	auditEvents *prometheus.CounterVec
 
 	gcRuns    *prometheus.CounterVec
 	gcDeleted *prometheus.CounterVec
@@ -65,6 +67,8 @@ func newMetrics(version string) *metrics {
 	m.gcRunning = prometheus.NewGauge(prometheus.GaugeOpts{Name: "registry_gc_running", Help: "1 while this server collects garbage."})
 	m.gcLast = prometheus.NewGauge(prometheus.GaugeOpts{Name: "registry_gc_last_success_timestamp_seconds", Help: "When this server's last garbage collection that did not fail ended."})
 	m.registry.MustRegister(m.gcRuns, m.gcDeleted, m.gcBytes, m.gcRunning, m.gcLast)
+	m.auditEvents = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "registry_audit_events_total", Help: "Events of the audit log, by action and by whether it was allowed."}, []string{"action", "allowed"})
+	m.registry.MustRegister(m.auditEvents)
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "registry_build_info", Help: "Always 1; the version is the label."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(m.inFlight, m.requests, m.duration, m.received, m.sent, m.storage, m.reloadFailures, build,
@@ -85,6 +89,16 @@ func (m *metrics) watchLogins(stats func() auth.Stats) {
 	} {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help}, func() float64 { return float64(c.of(stats())) }))
 	}
+}
+
+// watchAudit adds what the audit log has lost.
+func (m *metrics) watchAudit(dropped func() int64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "registry_audit_dropped_total", Help: "Events of the audit log that were dropped because the storage did not take them for too long."}, func() float64 { return float64(dropped()) }))
+}
+
+func (m *metrics) audited(e audit.Event) {
+	m.auditEvents.WithLabelValues(e.Action, strconv.FormatBool(e.Allowed)).Inc()
 }
 
 // collected counts what a garbage collection did.

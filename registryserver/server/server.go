@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/adminapi"
+	"github.com/registrykit/terraform-provider-registry/registryserver/audit"
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/awshost"
 	"github.com/registrykit/terraform-provider-registry/registryserver/certificates"
@@ -46,6 +47,7 @@ type Server struct {
 	redis     *rediscache.Cache             // nil: there is none
 	host      *awshost.Host                 // nil: nothing of AWS is configured
 	records   storage.Records               // for the reports of starts
+	audit     *audit.Log                    // nil: not in the storage
 	leaving   atomic.Bool                   // the machine is about to go
 	keyrings  []*auth.Keyring               // all that there are, for a secret that is exchanged
 	tasks     []func(context.Context) error // what runs beside the listeners
@@ -109,6 +111,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.tasks = append(s.tasks, images.Watch)
 	s.followRedis(users, images)
 	s.sweepUploads(blobs)
+	s.openAudit(records)
 	collections := s.collect(images)
 	admin, err := adminapi.New(adminapi.Config{
 		Gate: s.gate, Directory: users, Tokens: s.issued, Registry: images, Certificates: s.installed, Log: s.log,
