@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
@@ -19,6 +21,8 @@ import (
 // whether it may to the last unlink. So a process that is paused in between holds
 // it, and who takes over waits; one that was killed does not.
 const collectLock = locksDir + "/collect"
+
+const syncsAtOnce = 32
 
 func (b blobs) BlobsBelow(ctx context.Context, prefix string) iter.Seq2[storage.BlobInfo, error] {
 	return func(yield func(storage.BlobInfo, error) bool) {
@@ -147,12 +151,18 @@ func (d *deletion) Do(ctx context.Context, still func(context.Context) error) er
 			folders[left] = struct{}{}
 		}
 	}
+	// File systems and disks serve those that wait at the same time together.
+	var group errgroup.Group
+	group.SetLimit(syncsAtOnce)
 	for dir := range folders {
-		if err := syncDir(d.b.path(dir)); err != nil {
-			return fmt.Errorf("delete: sync %s: %w", dir, bare(err))
-		}
+		group.Go(func() error {
+			if err := syncDir(d.b.path(dir)); err != nil {
+				return fmt.Errorf("delete: sync %s: %w", dir, bare(err))
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
 func (d *deletion) remove(ctx context.Context, t storage.Target) (left string, err error) {
