@@ -50,11 +50,11 @@ func (semverTagsFunction) Run(ctx context.Context, req function.RunRequest, resp
 }
 
 func semverTags(version string) ([]string, error) {
-	v, err := parseSemver(version)
+	v, err := oci.ParseSemver(version)
 	if err != nil {
 		return nil, err
 	}
-	tags := v.tags()
+	tags := v.Tags()
 	if longest := tags[len(tags)-1]; len(longest) > oci.MaxTagLength {
 		return nil, fmt.Errorf("the version is %d bytes long; a tag can have %d", len(longest), oci.MaxTagLength)
 	}

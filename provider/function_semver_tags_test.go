@@ -47,24 +47,24 @@ func TestSemverOrder(t *testing.T) {
 	got := slices.Clone(want)
 	slices.Reverse(got)
 	slices.SortStableFunc(got, func(a, b string) int {
-		v, err := parseSemver(a)
-		w, again := parseSemver(b)
+		v, err := oci.ParseSemver(a)
+		w, again := oci.ParseSemver(b)
 		if err != nil || again != nil {
 			t.Fatal(err, again)
 		}
-		return v.compare(w)
+		return v.Compare(w)
 	})
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
-	if a, b := mustSemver(t, "1.0.0+a"), mustSemver(t, "v1.0.0+b"); a.compare(b) != 0 {
+	if a, b := mustSemver(t, "1.0.0+a"), mustSemver(t, "v1.0.0+b"); a.Compare(b) != 0 {
 		t.Error("build metadata or a v changes the order")
 	}
 }
 
-func mustSemver(t *testing.T, s string) semver {
+func mustSemver(t *testing.T, s string) oci.Semver {
 	t.Helper()
-	v, err := parseSemver(s)
+	v, err := oci.ParseSemver(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,14 +78,14 @@ func FuzzSemver(f *testing.F) {
 		f.Add(seed, "1.0.0-1")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		v, err := parseSemver(a)
+		v, err := oci.ParseSemver(a)
 		if err != nil {
 			return
 		}
-		if v.compare(v) != 0 {
+		if v.Compare(v) != 0 {
 			t.Errorf("%q differs from itself", a)
 		}
-		if w, err := parseSemver(b); err == nil && v.compare(w) != -w.compare(v) {
+		if w, err := oci.ParseSemver(b); err == nil && v.Compare(w) != -w.Compare(v) {
 			t.Errorf("%q and %q are in no order", a, b)
 		}
 		tags, err := semverTags(a)
@@ -97,8 +97,8 @@ func FuzzSemver(f *testing.F) {
 				t.Errorf("%q gives %v", a, err)
 			}
 		}
-		again, err := tagSemver(tags[len(tags)-1])
-		if err != nil || again.compare(v) != 0 || again.build != v.build {
+		again, err := oci.TagSemver(tags[len(tags)-1])
+		if err != nil || again.Compare(v) != 0 || !slices.Equal(again.Tags(), tags) {
 			t.Errorf("%q comes back as %v, %v", a, again, err)
 		}
 	})

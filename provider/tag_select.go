@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"path"
 	"slices"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 )
 
 // matchesAny reports whether a tag matches one of the globs; no glob matches
@@ -26,16 +28,16 @@ func tagGlobRule() stringRule {
 // of one version in byte order. Pre-releases are left out unless they are wanted.
 func versions(tags []string, prereleases bool) []string {
 	type version struct {
-		semver
+		oci.Semver
 		tag string
 	}
 	var found []version
 	for _, tag := range tags {
-		if v, err := tagSemver(tag); err == nil && (prereleases || len(v.prerelease) == 0) {
+		if v, err := oci.TagSemver(tag); err == nil && (prereleases || !v.Prerelease()) {
 			found = append(found, version{v, tag})
 		}
 	}
-	slices.SortFunc(found, func(a, b version) int { return cmp.Or(b.compare(a.semver), cmp.Compare(a.tag, b.tag)) })
+	slices.SortFunc(found, func(a, b version) int { return cmp.Or(b.Compare(a.Semver), cmp.Compare(a.tag, b.tag)) })
 	sorted := make([]string, len(found))
 	for i, v := range found {
 		sorted[i] = v.tag

@@ -1,17 +1,15 @@
-package provider
+package oci
 
 import (
 	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
-
-	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 )
 
-// semver is a version of Semantic Versioning 2.0.0, perhaps with the v that
+// Semver is a version of Semantic Versioning 2.0.0, perhaps with the v that
 // many write before it. Its numbers stay text, so that none is too large.
-type semver struct {
+type Semver struct {
 	prefix              string // "v" or ""
 	major, minor, patch string
 	prerelease          []string // its identifiers; none for a release
@@ -23,27 +21,31 @@ var semverRE = regexp.MustCompile(`^(v?)(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-
 	`(?:-((?:0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*))*))?` +
 	`(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
 
-func parseSemver(s string) (semver, error) {
+// ParseSemver parses a version of three numbers.
+func ParseSemver(s string) (Semver, error) {
 	m := semverRE.FindStringSubmatch(s)
 	if m == nil {
-		if len(s) > oci.MaxTagLength {
-			s = strings.ToValidUTF8(s[:oci.MaxTagLength], "") + "…"
+		if len(s) > MaxTagLength {
+			s = strings.ToValidUTF8(s[:MaxTagLength], "") + "…"
 		}
-		return semver{}, fmt.Errorf("%q is not a semantic version; write three numbers such as 1.4.2, perhaps with a pre-release as in 1.5.0-rc.1", s)
+		return Semver{}, fmt.Errorf("%q is not a semantic version; write three numbers such as 1.4.2, perhaps with a pre-release as in 1.5.0-rc.1", s)
 	}
-	v := semver{prefix: m[1], major: m[2], minor: m[3], patch: m[4], build: m[6]}
+	v := Semver{prefix: m[1], major: m[2], minor: m[3], patch: m[4], build: m[6]}
 	if m[5] != "" {
 		v.prerelease = strings.Split(m[5], ".")
 	}
 	return v, nil
 }
 
-// tagSemver parses a tag that is a semantic version. A tag cannot hold a plus;
+// TagSemver parses a tag that is a semantic version. A tag cannot hold a plus;
 // an underscore stands for it, as helm does it.
-func tagSemver(tag string) (semver, error) { return parseSemver(strings.Replace(tag, "_", "+", 1)) }
+func TagSemver(tag string) (Semver, error) { return ParseSemver(strings.Replace(tag, "_", "+", 1)) }
 
-// tags returns the tags of an image of this version, the widest first.
-func (v semver) tags() []string {
+// Prerelease reports whether the version is one.
+func (v Semver) Prerelease() bool { return len(v.prerelease) > 0 }
+
+// Tags returns the tags of an image of this version, the widest first.
+func (v Semver) Tags() []string {
 	patch := v.prefix + v.major + "." + v.minor + "." + v.patch
 	if len(v.prerelease) > 0 {
 		patch += "-" + strings.Join(v.prerelease, ".")
@@ -62,9 +64,9 @@ func (v semver) tags() []string {
 	return tags
 }
 
-// compare orders by precedence (semver.org section 11), which knows no build
+// Compare orders by precedence (semver.org section 11), which knows no build
 // metadata.
-func (v semver) compare(w semver) int {
+func (v Semver) Compare(w Semver) int {
 	if c := cmp.Or(compareNumbers(v.major, w.major), compareNumbers(v.minor, w.minor), compareNumbers(v.patch, w.patch)); c != 0 {
 		return c
 	}
