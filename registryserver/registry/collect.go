@@ -36,6 +36,9 @@ type CollectOptions struct {
 	// Progress, if not nil, is told how far it is: what is done, and of how many,
 	// which is 0 if nobody knows. It is called by one goroutine at a time.
 	Progress func(step string, done, of int)
+	// Retention deletes the tags and untagged manifests that retention policies say
+	// are to go.
+	Retention bool
 	// Trigger says who wanted it, for the report: "schedule", "api", "command".
 	Trigger string
 }
@@ -121,6 +124,8 @@ type collector struct {
 	marks  *marks
 	repos  []*repoState
 	needed map[oci.Digest]need // by canonical digest
+
+	retention retentionState
 }
 
 // need says what of a blob's content is made use of.
@@ -155,6 +160,9 @@ func (c *collector) run(ctx context.Context) error {
 	c.next = candidates{}
 	if err := c.list(ctx); err != nil {
 		return fmt.Errorf("list the repositories: %w", err)
+	}
+	if err := c.retain(ctx); err != nil {
+		return fmt.Errorf("apply retention policies: %w", err)
 	}
 	if err := c.readManifests(ctx); err != nil {
 		return fmt.Errorf("read the manifests: %w", err)

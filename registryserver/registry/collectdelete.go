@@ -244,6 +244,9 @@ func (c *collector) deleted(items []item) {
 		g := Unused{Reason: i.Why, Bytes: i.Size}
 		g.Kind, g.Repository, g.Reference = i.parts()
 		c.found(g)
+		if g.Kind == "tag" && !c.o.DryRun {
+			c.r.log.Info("tag deleted", "repository", g.Repository, "tag", g.Reference, "reason", g.Reason)
+		}
 	}
 }
 

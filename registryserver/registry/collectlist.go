@@ -29,6 +29,7 @@ type repoState struct {
 	// candidates are the manifests, by canonical digest, that the next run may
 	// delete.
 	candidates map[oci.Digest]bool
+	retention  *repoRetention // once it was asked for
 }
 
 func newRepoState(repo oci.Repository) *repoState {

@@ -86,6 +86,10 @@ func (c *collector) removable(ctx context.Context, rs *repoState, names map[oci.
 			goes[canonical] = whyDangling
 		case c.lacks(rs, m):
 			goes[canonical] = whyLacking
+		default:
+			if d := c.untaggedRule(rs, all); d.Delete {
+				goes[canonical] = d.Reason
+			}
 		}
 	}
 	if len(goes) == 0 {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -15,6 +16,7 @@ type TagAsSeen struct {
 	Tag        oci.Tag
 	Digest     oci.Digest
 	Pushed     time.Time // the record's time of modification
+	Why        string    // for the report; "" is that it was to be deleted
 }
 
 // SeeTag returns a tag for DeleteTagsAsSeen. MANIFEST_UNKNOWN.
@@ -79,7 +81,7 @@ func (c *collector) deleteTagsAsSeen(ctx context.Context, tags []TagAsSeen) erro
 		if im.mayDelete(t.Tag) != nil {
 			continue
 		}
-		i := item{Name: tagItem(t.Repository, t.Tag), Why: whyTag, modTime: t.Pushed}
+		i := item{Name: tagItem(t.Repository, t.Tag), Why: cmp.Or(t.Why, whyTag), modTime: t.Pushed}
 		for key, err := range c.r.records.List(ctx, tagIndex(t.Repository, t.Tag), "") {
 			if err != nil {
 				return err

@@ -33,6 +33,7 @@ type Registry struct {
 	deleted    func(context.Context)
 	manifests  manifestCache
 	public     publicCache
+	pulls      *pullNotes
 	facts      *facts
 	flights    singleflight.Group // one question for all who ask it at once
 	patience   time.Duration      // see awaitDeletion
@@ -110,7 +111,7 @@ func New(blobs storage.Blobs, records storage.Records, o Options) *Registry {
 	}
 	return &Registry{
 		blobs: blobs, records: records, rules: o.Validation, log: o.Log, deleted: o.Deleted,
-		manifests: newManifestCache(), public: newPublicCache(), facts: newFacts(records, o),
+		manifests: newManifestCache(), public: newPublicCache(), pulls: newPullNotes(), facts: newFacts(records, o),
 		patience: awaitDeletion, pause: pause, leaseBeat: leaseBeat, leaseLapse: leaseLapse,
 	}
 }
