@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/certificates"
@@ -37,6 +38,8 @@ type Config struct {
 	ReadOnly bool
 	// Collections are garbage collections; nil for none.
 	Collections Collections
+	// Grace is that of collections, for previews of retention.
+	Grace time.Duration
 }
 
 // api is the handler.
@@ -52,6 +55,7 @@ type endpoint struct {
 	handle       func(*http.Request) (answer, error)
 	query        []string // the parameters it knows
 	public       bool     // needs no admin
+	reads        bool     // changes nothing, whatever its method
 }
 
 // New returns the handler of everything below client.BasePath.
@@ -114,6 +118,13 @@ func (a *api) endpoints() []endpoint {
 		{method: "PUT", path: "/storage/exclusive", handle: a.putExclusive},
 		{method: "DELETE", path: "/storage/exclusive", handle: a.deleteExclusive},
 
+		{method: "GET", path: "/retention-policies", handle: a.listRetentionPolicies, query: paging},
+		{method: "POST", path: "/retention-policies", handle: a.createRetentionPolicy},
+		{method: "GET", path: "/retention-policies/{policy}", handle: a.getRetentionPolicy},
+		{method: "PUT", path: "/retention-policies/{policy}", handle: a.updateRetentionPolicy},
+		{method: "DELETE", path: "/retention-policies/{policy}", handle: a.deleteRetentionPolicy},
+		{method: "POST", path: "/retention-preview", handle: a.previewRetention, reads: true},
+
 		{method: "GET", path: "/repositories", handle: a.listRepositories, query: paging},
 		{method: "POST", path: "/repositories", handle: a.createRepository},
 		{method: "GET", path: "/repositories/{repository}", handle: a.getRepository},
@@ -159,7 +170,7 @@ func (a *api) serve(e endpoint) http.Handler {
 			a.writeError(w, r, err)
 			return
 		}
-		if e.method != http.MethodGet {
+		if e.method != http.MethodGet && !e.reads {
 			a.logChange(r, who)
 		}
 		if err := ans.write(w, r); err != nil {

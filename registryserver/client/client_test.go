@@ -117,8 +117,22 @@ func TestRequests(t *testing.T) {
 		"update policy": {func(c *Client) error { _, err := c.UpdatePolicy(ctx, PolicySpec{Name: "p"}, ""); return err }, `PUT /api/v1/policies/p {"name":"p","description":"","rules":[],"anonymous":false}`},
 		"delete policy": {func(c *Client) error { return c.DeletePolicy(ctx, "p", "") }, "DELETE /api/v1/policies/p"},
 		"list policies": {func(c *Client) error { return drain(c.ListPolicies(ctx)) }, "GET /api/v1/policies?limit=1000"},
-		"list repos":    {func(c *Client) error { return drain(c.ListRepositories(ctx)) }, "GET /api/v1/repositories?limit=1000"},
-		"get repo":      {func(c *Client) error { _, err := c.GetRepository(ctx, "team/app"); return err }, "GET /api/v1/repositories/team%2Fapp"},
+		"create retention": {func(c *Client) error {
+			_, err := c.CreateRetentionPolicy(ctx, RetentionPolicySpec{Name: "p", Repositories: []string{"a"}, Rules: []RetentionRule{{Action: oci.RetentionKeep, Newest: 1}}})
+			return err
+		}, `POST /api/v1/retention-policies {"name":"p","description":"","repositories":["a"],"rules":[{"action":"keep","newest":1}]}`},
+		"get retention": {func(c *Client) error { _, err := c.GetRetentionPolicy(ctx, "p"); return err }, "GET /api/v1/retention-policies/p"},
+		"update retention": {func(c *Client) error {
+			_, err := c.UpdateRetentionPolicy(ctx, RetentionPolicySpec{Name: "p", Repositories: []string{"a"}, Rules: []RetentionRule{{Action: oci.RetentionDelete, Untagged: true, NotPushedForDays: 1}}}, "r1")
+			return err
+		}, `PUT /api/v1/retention-policies/p If-Match:"r1" {"name":"p","description":"","repositories":["a"],"rules":[{"action":"delete","untagged":true,"not_pushed_for_days":1}]}`},
+		"delete retention": {func(c *Client) error { return c.DeleteRetentionPolicy(ctx, "p", "r1") }, `DELETE /api/v1/retention-policies/p If-Match:"r1"`},
+		"list retention":   {func(c *Client) error { return drain(c.ListRetentionPolicies(ctx)) }, "GET /api/v1/retention-policies?limit=1000"},
+		"preview retention": {func(c *Client) error {
+			return drain(c.PreviewRetention(ctx, RetentionPreviewSpec{Policy: &RetentionPolicySpec{Name: "p"}, Repositories: []string{"a"}}))
+		}, `POST /api/v1/retention-preview {"policy":{"name":"p","description":"","repositories":null,"rules":null},"repositories":["a"],"limit":1000}`},
+		"list repos": {func(c *Client) error { return drain(c.ListRepositories(ctx)) }, "GET /api/v1/repositories?limit=1000"},
+		"get repo":   {func(c *Client) error { _, err := c.GetRepository(ctx, "team/app"); return err }, "GET /api/v1/repositories/team%2Fapp"},
 		"create repo": {func(c *Client) error {
 			_, err := c.CreateRepository(ctx, RepositorySpec{Name: "team/app", ImmutableTagPatterns: []string{"v*"}})
 			return err
@@ -189,6 +203,36 @@ func drain[T any](seq func(func(T, error) bool)) error {
 	return nil
 }
 
+// TestPreviewPages: pages may be empty, and a server that goes in circles is told.
+func TestPreviewPages(t *testing.T) {
+	pages := map[string]Page[RetentionVictim]{
+		"":     {Items: []RetentionVictim{{Tag: "1"}}, Next: "a:1"},
+		"a:1":  {Next: "team"},
+		"team": {Items: []RetentionVictim{{Tag: "2"}}},
+	}
+	c, _ := newTestClient(t, func(w http.ResponseWriter, r *http.Request) {
+		var body struct{ After string }
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			t.Error(err)
+		}
+		writeJSON(w, 200, pages[body.After])
+	}, nil)
+	var got []string
+	for v, err := range c.PreviewRetention(t.Context(), RetentionPreviewSpec{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, v.Tag)
+	}
+	if want := []string{"1", "2"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	pages["team"] = Page[RetentionVictim]{Next: "team"}
+	if err := drain(c.PreviewRetention(t.Context(), RetentionPreviewSpec{})); err == nil || !strings.Contains(err.Error(), "do not advance") {
+		t.Errorf("a server that goes in circles: %v", err)
+	}
+}
+
 // TestBadNames: no bad name becomes a request, which might mean another object.
 func TestBadNames(t *testing.T) {
 	ctx := t.Context()
@@ -202,7 +246,10 @@ func TestBadNames(t *testing.T) {
 		e6 := c.DeletePolicy(ctx, name, "")
 		_, e7 := c.GetTag(ctx, "a", "x"+name+"/")
 		e8 := drain(c.ListTags(ctx, name+"/"))
-		for i, err := range []error{e1, e2, e3, e4, e5, e6, e7, e8} {
+		_, e9 := c.GetRetentionPolicy(ctx, name)
+		_, e10 := c.CreateRetentionPolicy(ctx, RetentionPolicySpec{Name: name})
+		e11 := c.DeleteRetentionPolicy(ctx, name, "")
+		for i, err := range []error{e1, e2, e3, e4, e5, e6, e7, e8, e9, e10, e11} {
 			if err == nil {
 				t.Errorf("%q: call %d succeeded", name, i+1)
 			}

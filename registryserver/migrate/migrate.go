@@ -191,7 +191,8 @@ func (m *migration) passes(ctx context.Context) error {
 }
 
 // The records that are brought over. What else there is belongs to one storage:
-// its index and epoch, its secret, uploads and locks.
+// its index and epoch, its secret, uploads and locks, and when images were pulled:
+// in the new one all are as if they were just pushed.
 func folders(o Options) []string {
 	all := []string{
 		storage.DistributionRoot + "/repositories/",
@@ -199,6 +200,7 @@ func folders(o Options) []string {
 		storage.KitRoot + "/certificates/",
 		storage.KitRoot + "/directory",
 		storage.KitRoot + "/repository-settings/",
+		storage.KitRoot + "/retention-policies",
 		storage.KitRoot + "/tokens/",
 	}
 	if o.WithoutKeys {

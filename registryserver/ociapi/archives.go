@@ -77,6 +77,9 @@ func (a *API) getArchive(w http.ResponseWriter, r *http.Request, req request) er
 	if err != nil {
 		return err
 	}
+	if r.Method == http.MethodGet {
+		a.Registry.Pulled(req.repo, req.ref)
+	}
 	platform := req.query.Get("platform")
 	chosen, err := archive.Choose(r.Context(), from, m.Digest, platform)
 	if err != nil {

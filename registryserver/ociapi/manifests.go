@@ -23,6 +23,9 @@ func (a *API) getManifest(w http.ResponseWriter, r *http.Request, req request) e
 	if err != nil {
 		return err
 	}
+	if r.Method == http.MethodGet {
+		a.Registry.Pulled(req.repo, req.ref)
+	}
 	h := w.Header()
 	h.Set("Content-Type", m.MediaType)
 	h.Set("Docker-Content-Digest", m.Digest.String())

@@ -41,8 +41,8 @@ func defaultConfig() *Config {
 		Health:     HealthConfig{StorageDriver: StorageHealthConfig{Interval: 10 * time.Second}},
 		Validation: ValidationConfig{Indexes: IndexesConfig{Platforms: "all"}},
 		Redis:      &RedisConfig{},
-		GC:         GCConfig{Interval: 24 * time.Hour, Grace: 24 * time.Hour, Concurrency: 16},
 		Audit:      AuditConfig{Pulls: true, Storage: true},
+		GC:         GCConfig{Interval: 24 * time.Hour, Grace: 24 * time.Hour, Concurrency: 16, PullInterval: time.Hour},
 	}
 }
 

@@ -61,8 +61,8 @@ func TestConfigDefaults(t *testing.T) {
 		Tags:       TagsConfig{MaxTags: 1000},
 		Health:     HealthConfig{StorageDriver: StorageHealthConfig{Interval: 10 * time.Second}},
 		Validation: ValidationConfig{Indexes: IndexesConfig{Platforms: "all"}},
-		GC:         GCConfig{Interval: 24 * time.Hour, Grace: 24 * time.Hour, Concurrency: 16},
 		Audit:      AuditConfig{Pulls: true, Storage: true},
+		GC:         GCConfig{Interval: 24 * time.Hour, Grace: 24 * time.Hour, Concurrency: 16, PullInterval: time.Hour},
 	}
 	for _, yaml := range []string{"", "version: 0.1", `version: "0.1"`, "# nothing\n", "---\n", "version: 0.1\nstorage:\n  filesystem:\n", "version: 0.1\nstorage: filesystem\nauth:\n"} {
 		if diff := cmp.Diff(want, mustLoad(t, yaml), sameValues); diff != "" {
@@ -195,8 +195,8 @@ func TestConfigKeys(t *testing.T) {
 		{set: "auth.token.signingalgorithms=[EdDSA, ES256]", with: token, want: withToken(func(c *TokenConfig) { c.SigningAlgorithms = []string{"EdDSA", "ES256"} })},
 		{set: "admin.password=pw", want: func(c *Config) { c.Admin = AdminConfig{Username: "admin", Password: "pw"} }},
 		{set: "admin.username=root", with: []string{"admin.passwordfile=/p"}, want: func(c *Config) { c.Admin = AdminConfig{Username: "root", PasswordFile: "/p"} }},
-		{set: "gc={enabled: true, interval: 1h, grace: 0s, deleteuntagged: true, deletereferrers: true, taghistory: 5, concurrency: 4}", want: func(c *Config) {
-			c.GC = GCConfig{Enabled: true, Interval: time.Hour, DeleteUntagged: true, DeleteReferrers: true, TagHistory: 5, Concurrency: 4}
+		{set: "gc={enabled: true, interval: 1h, grace: 0s, deleteuntagged: true, deletereferrers: true, taghistory: 5, concurrency: 4, pullinterval: 10m}", want: func(c *Config) {
+			c.GC = GCConfig{Enabled: true, Interval: time.Hour, DeleteUntagged: true, DeleteReferrers: true, TagHistory: 5, Concurrency: 4, PullInterval: 10 * time.Minute}
 		}},
 		{set: "audit={enabled: true, pulls: false, storage: false, retention: 2160h}", want: func(c *Config) {
 			c.Audit = AuditConfig{Enabled: true, Retention: 90 * 24 * time.Hour}

@@ -20,6 +20,8 @@ type GCConfig struct {
 	DeleteReferrers bool // whose subject is gone
 	TagHistory      int  // 0: all
 	Concurrency     int
+	// PullInterval is how often it is written when images were pulled; 0: never.
+	PullInterval time.Duration
 }
 
 func (c *GCConfig) settings() []setting {
@@ -31,6 +33,7 @@ func (c *GCConfig) settings() []setting {
 		{"gc.deletereferrers", asBool(&c.DeleteReferrers)},
 		{"gc.taghistory", asInt(&c.TagHistory, 0)},
 		{"gc.concurrency", asInt(&c.Concurrency, 1)},
+		{"gc.pullinterval", asDuration(&c.PullInterval)},
 	}
 }
 
@@ -38,7 +41,7 @@ func (c *GCConfig) settings() []setting {
 func (c *Config) collectOptions(trigger string) registry.CollectOptions {
 	o := registry.CollectOptions{
 		Untagged: c.GC.DeleteUntagged, Dangling: c.GC.DeleteReferrers, Grace: c.GC.Grace, History: c.GC.TagHistory,
-		Concurrency: c.GC.Concurrency, Trigger: trigger,
+		Concurrency: c.GC.Concurrency, Trigger: trigger, Retention: true,
 	}
 	if o.Grace == 0 {
 		o.Grace = registry.NoGrace
@@ -93,6 +96,14 @@ func (g *collections) run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// notePulls has the registry note when images are pulled, for retention.
+func (s *Server) notePulls(images *registry.Registry) {
+	if s.config.Storage.ReadOnly {
+		return
+	}
+	s.tasks = append(s.tasks, func(ctx context.Context) error { return images.NotePulls(ctx, s.config.GC.PullInterval) })
 }
 
 // due reports whether the last collection of all servers was an interval ago.

@@ -112,11 +112,12 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.followRedis(users, images)
 	s.sweepUploads(blobs)
 	s.openAudit(records)
+	s.notePulls(images)
 	collections := s.collect(images)
 	admin, err := adminapi.New(adminapi.Config{
 		Gate: s.gate, Directory: users, Tokens: s.issued, Registry: images, Certificates: s.installed, Log: s.log,
 		Server: s.describe, DeletesDisabled: c.Storage.Delete != nil && !*c.Storage.Delete || c.Storage.ReadOnly,
-		ReadOnly: c.Storage.ReadOnly, Collections: collections,
+		ReadOnly: c.Storage.ReadOnly, Collections: collections, Grace: c.collectOptions("").Grace,
 	})
 	if err != nil {
 		return nil, err
@@ -254,7 +255,7 @@ func (s *Server) describe() client.Server {
 
 // capabilities are what not every server of this version can do.
 func (s *Server) capabilities() []string {
-	can := []string{"access", "tokens", "collections"}
+	can := []string{"access", "tokens", "collections", "retention"}
 	if s.config.HTTP.Secret != "" {
 		can = append(can, "certificates") // there is a secret to encrypt their keys with
 	}
