@@ -58,6 +58,8 @@ func TestExamples(t *testing.T) {
 		"resources/registry_certificate/resource*.tf",
 		"resources/registry_server_certificate/resource*.tf",
 		"resources/registry_repository/resource*.tf",
+		"resources/registry_retention_policy/resource*.tf",
+		"data-sources/registry_retention_preview/data-source*.tf",
 		"data-sources/registry_repository/data-source*.tf",
 		"data-sources/registry_repositories/data-source*.tf",
 		"data-sources/registry_server/data-source*.tf",
@@ -72,6 +74,7 @@ func TestExamples(t *testing.T) {
 		"functions/semver_tags/function*.tf",
 		"functions/bcrypt_verify/function*.tf",
 		"functions/docker_config_json/function*.tf",
+		"functions/ecr_lifecycle_rules/function*.tf",
 		"functions/htpasswd_entry/function*.tf",
 	} {
 		t.Run(filepath.Base(filepath.Dir(pattern)), func(t *testing.T) {
@@ -93,6 +96,7 @@ func TestExamplesImport(t *testing.T) {
 		"registry_policy.team":             "team",
 		"registry_server_certificate.main": "main",
 		"registry_repository.app":          "team/app",
+		"registry_retention_policy.ci":     "ci",
 	} {
 		t.Run(name, func(t *testing.T) {
 			kind, _, _ := strings.Cut(name, ".")

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 )
 
 // Terraform before 1.12 knows no identities, so this speaks the protocol
@@ -23,6 +24,9 @@ func TestIdentities(t *testing.T) {
 	if _, err := s.admin.CreateRepository(t.Context(), client.RepositorySpec{Name: "team/app"}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.admin.CreateRetentionPolicy(t.Context(), client.RetentionPolicySpec{Name: "ci", Repositories: []string{"**"}, Rules: []client.RetentionRule{{Action: oci.RetentionKeep, Newest: 1}}}); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ resource, attribute, name, complaint string }{
 		{"registry_user", "username", "admin", ""},
 		{"registry_policy", "name", "team", ""},
@@ -30,6 +34,8 @@ func TestIdentities(t *testing.T) {
 		{"registry_policy", "name", "none", ""},
 		{"registry_repository", "name", "team/app", ""},
 		{"registry_repository", "name", "none", ""},
+		{"registry_retention_policy", "name", "ci", ""},
+		{"registry_retention_policy", "name", "none", ""},
 		{"registry_policy", "name", "admin", "Built-in policy"},
 		{"registry_user", "username", "no:body", "Could not read the user \"no:body\""},
 	} {

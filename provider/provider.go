@@ -138,6 +138,7 @@ func (p *registryProvider) Resources(context.Context) []func() resource.Resource
 		func() resource.Resource { return &s3StorageResource{verifyPatience: p.verifyPatience} },
 		func() resource.Resource { return &tagResource{} },
 		func() resource.Resource { return &repositoryResource{} },
+		func() resource.Resource { return &retentionPolicyResource{} },
 		func() resource.Resource { return &userResource{} },
 	}
 }
@@ -150,6 +151,7 @@ func (p *registryProvider) DataSources(context.Context) []func() datasource.Data
 		func() datasource.DataSource { return &policyDataSource{} },
 		func() datasource.DataSource { return &repositoriesDataSource{} },
 		func() datasource.DataSource { return &repositoryDataSource{} },
+		func() datasource.DataSource { return &retentionPreviewDataSource{} },
 		func() datasource.DataSource { return &serverDataSource{} },
 		func() datasource.DataSource { return &tagsDataSource{} },
 		func() datasource.DataSource { return &userDataSource{} },
@@ -176,6 +178,7 @@ func (p *registryProvider) Functions(context.Context) []func() function.Function
 	return []func() function.Function{
 		func() function.Function { return bcryptVerifyFunction{} },
 		func() function.Function { return dockerConfigJSONFunction{} },
+		func() function.Function { return ecrLifecycleRulesFunction{} },
 		func() function.Function { return htpasswdEntryFunction{} },
 		func() function.Function { return imageReferenceFunction{} },
 		func() function.Function { return parseImageReferenceFunction{} },

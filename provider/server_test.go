@@ -296,6 +296,9 @@ func (s *testServer) isEmpty(t *testing.T) {
 			t.Errorf("the policy %q is left, %v", p.Name, err)
 		}
 	}
+	for p, err := range s.admin.ListRetentionPolicies(t.Context()) {
+		t.Errorf("the retention policy %q is left, %v", p.Name, err)
+	}
 	for token, err := range s.admin.ListTokens(t.Context()) {
 		t.Errorf("the token %s is left, %v", token.ID, err)
 	}

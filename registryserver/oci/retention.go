@@ -123,9 +123,9 @@ func (s RetentionRuleSpec) check() error {
 		switch {
 		case n.n == 0:
 		case n.n < 0 || n.n > n.limit:
-			return Errorf(CodeInvalid, "%s is %d; it must be from 1 to %d", n.name, n.n, n.limit)
+			return Errorf(CodeInvalid, "the value of %s is %d; it must be from 1 to %d", n.name, n.n, n.limit)
 		case n.of != s.Action:
-			return Errorf(CodeInvalid, "%s is for rules with the action %s, and this one has %s", n.name, n.of, s.Action)
+			return Errorf(CodeInvalid, "the value %s is for rules with the action %s, and this one has %s", n.name, n.of, s.Action)
 		}
 	}
 	return s.checkWhole()
@@ -136,7 +136,7 @@ func (s RetentionRuleSpec) checkWhole() error {
 	selects := len(s.TagPatterns) > 0 || s.Versions != ""
 	switch {
 	case s.Untagged && s.Action != RetentionDelete:
-		return Errorf(CodeInvalid, "untagged is for rules with the action delete: what has no tag stays unless one deletes it")
+		return Errorf(CodeInvalid, "the value untagged is for rules with the action delete: what has no tag stays unless one deletes it")
 	case s.Untagged && (selects || len(s.ExceptTagPatterns) > 0 || s.ExceptNewest > 0):
 		return Errorf(CodeInvalid, "a rule for what is untagged has no tag_patterns, except_tag_patterns, versions or except_newest")
 	case s.Action == RetentionDelete && s.ExceptNewest+s.NotPushedForDays+s.NotPulledForDays == 0:

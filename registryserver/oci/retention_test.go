@@ -23,7 +23,7 @@ func TestParseRetentionRule(t *testing.T) {
 		`{"action":"keep","except_tag_patterns":["a"]}`:         "needs tag_patterns",
 		`{"action":"keep","not_pushed_for_days":1}`:             "not_pushed_for_days is for rules with the action delete",
 		`{"action":"delete","newest":1}`:                        "newest is for rules with the action keep",
-		`{"action":"delete","except_newest":-1}`:                "except_newest is -1; it must be from 1 to 100000",
+		`{"action":"delete","except_newest":-1}`:                "the value of except_newest is -1; it must be from 1 to 100000",
 		`{"action":"delete","not_pushed_for_days":36501}`:       "must be from 1 to 36500",
 		`{"action":"keep","untagged":true}`:                     "untagged is for rules with the action delete",
 		`{"action":"delete","untagged":true,"except_newest":1}`: "a rule for what is untagged has no",

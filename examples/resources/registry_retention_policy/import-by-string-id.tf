@@ -1,0 +1,4 @@
+import {
+  to = registry_retention_policy.ci
+  id = "ci"
+}

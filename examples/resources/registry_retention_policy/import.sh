@@ -1,0 +1,2 @@
+# By name.
+terraform import registry_retention_policy.ci ci
