@@ -148,7 +148,7 @@ func (d *retentionPreviewDataSource) Read(ctx context.Context, req datasource.Re
 	if !m.Policy.IsNull() {
 		var p previewPolicyModel
 		v.object(m.Policy, &p)
-		rules, _ := retentionRules(ctx, p.Rules, &resp.Diagnostics)
+		rules := retentionRules(ctx, p.Rules, &resp.Diagnostics)
 		spec.Policy = &client.RetentionPolicySpec{Name: p.Name.ValueString(), Repositories: v.set(p.Repositories), Rules: rules}
 	}
 	limit := previewLimit

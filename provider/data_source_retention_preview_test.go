@@ -58,7 +58,7 @@ data "registry_retention_preview" "this" {
 `, newest, arguments)
 	}
 	const stored = "data \"registry_retention_preview\" \"this\" {}\n"
-	make := func() {
+	store := func() {
 		if _, err := s.admin.CreateRetentionPolicy(t.Context(), client.RetentionPolicySpec{Name: "ci", Repositories: []string{"team/b"}, Rules: []client.RetentionRule{{Action: oci.RetentionDelete, ExceptNewest: 2}}}); err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ data "registry_retention_preview" "this" {
 		resource.TestStep{Config: policy(1, "limit = 3"), ConfigStateChecks: listed(true, "team/a b0", "team/a b1", "team/b b0")},
 		resource.TestStep{Config: policy(1, "limit = 4"), ConfigStateChecks: listed(false, "team/a b0", "team/a b1", "team/b b0", "team/b b1")},
 		resource.TestStep{Config: policy(1, `repositories = ["*/b"]`), ConfigStateChecks: listed(false, "team/b b0", "team/b b1")},
-		resource.TestStep{PreConfig: make, Config: s.config(stored), ConfigStateChecks: listed(false, "team/b b0")},
+		resource.TestStep{PreConfig: store, Config: s.config(stored), ConfigStateChecks: listed(false, "team/b b0")},
 		resource.TestStep{Config: policy(2, ""), ConfigStateChecks: listed(false, "team/a b0", "team/b b0")},
 		resource.TestStep{PreConfig: s.fail(status(500)), Config: policy(2, ""), ExpectError: says("Could not preview what retention policies delete")},
 		resource.TestStep{PreConfig: s.fail(), Config: s.config(`

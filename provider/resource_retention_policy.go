@@ -152,7 +152,7 @@ func (r *retentionPolicyResource) ImportState(ctx context.Context, req resource.
 
 func (m retentionPolicyModel) spec(ctx context.Context, diags *diag.Diagnostics) client.RetentionPolicySpec {
 	v := values{ctx: ctx, diags: diags}
-	rules, _ := retentionRules(ctx, m.Rules, diags)
+	rules := retentionRules(ctx, m.Rules, diags)
 	return client.RetentionPolicySpec{Name: m.Name.ValueString(), Description: m.Description.ValueString(), Repositories: v.set(m.Repositories), Rules: rules}
 }
 
@@ -163,7 +163,7 @@ func (m *retentionPolicyModel) observe(ctx context.Context, policy client.Retent
 	m.Name = types.StringValue(policy.Name)
 	m.Description = types.StringValue(policy.Description)
 	m.Repositories = v.setOf(policy.Repositories, false)
-	if had, _ := retentionRules(ctx, m.Rules, diags); !m.Rules.IsNull() && sameRetentionRules(had, policy.Rules) {
+	if had := retentionRules(ctx, m.Rules, diags); !m.Rules.IsNull() && sameRetentionRules(had, policy.Rules) {
 		return
 	}
 	rules := make([]retentionRuleModel, len(policy.Rules))

@@ -105,9 +105,9 @@ func retentionRuleOf(rule client.RetentionRule, v *values) retentionRuleModel {
 	return m
 }
 
-// retentionRules reads a list of rules, and whether all of it is known.
-func retentionRules(ctx context.Context, list types.List, diags *diag.Diagnostics) (rules []client.RetentionRule, known bool) {
-	v := values{ctx: ctx, diags: diags, unknown: list.IsUnknown()}
+// retentionRules reads a list of rules.
+func retentionRules(ctx context.Context, list types.List, diags *diag.Diagnostics) (rules []client.RetentionRule) {
+	v := values{ctx: ctx, diags: diags}
 	for _, element := range list.Elements() {
 		object, ok := element.(types.Object)
 		if !ok {
@@ -117,7 +117,7 @@ func retentionRules(ctx context.Context, list types.List, diags *diag.Diagnostic
 		v.object(object, &m)
 		rules = append(rules, m.spec(&v))
 	}
-	return rules, !v.unknown
+	return rules
 }
 
 // checkRetentionRules reports which of the rules that are known is wrong.
