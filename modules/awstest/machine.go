@@ -64,6 +64,10 @@ type Machine struct {
 	pid    int
 	server *http.Server
 	once   sync.Once
+
+	mu      sync.Mutex
+	console string // once it was terminated
+	journal string
 }
 
 // bootScript makes the container look like EC2, waits for the network as a machine's firmware does, and becomes systemd. What cloud-init knows an
@@ -116,7 +120,7 @@ ip link set "$1" master cloud up
 nsenter --target "$2" --net -- sh -ec 'ip link set eth0 address "$1"; ip address add "$2"/8 dev eth0; ip link set eth0 up; ip route add default via "$3"; ip link set lo up; ip address add 169.254.169.254/32 dev lo' sh "$3" "$4" "$5"`
 	listen := func() error {
 		return m.w.within(m.pid, func() error {
-			l, err := net.Listen("tcp", "169.254.169.254:80") //nolint:usetesting // the socket stays in the namespace of this thread
+			l, err := net.Listen("tcp", "169.254.169.254:80")
 			if err != nil {
 				return err
 			}
@@ -137,13 +141,47 @@ func (m *Machine) Running() bool {
 	return err == nil && out == "true"
 }
 
-// Console is what the machine has written there, as GetConsoleOutput has it.
+// Console is what the machine has written there, as GetConsoleOutput has it, also after its end.
 func (m *Machine) Console() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.console != "" {
+		return m.console
+	}
+	return m.readConsole()
+}
+
+func (m *Machine) readConsole() string {
 	out, err := m.w.Run("docker", "logs", m.Instance.ID)
 	if err != nil {
 		return err.Error()
 	}
 	return out
+}
+
+// Journal is what the server's unit has written, also after the machine's end.
+func (m *Machine) Journal() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.journal != "" {
+		return m.journal
+	}
+	return m.readJournal()
+}
+
+func (m *Machine) readJournal() string {
+	out, err := m.Run("journalctl", "--unit", "registry.service", "--no-pager", "--output", "cat")
+	if err != nil {
+		return err.Error()
+	}
+	return out
+}
+
+// keep takes down what can only be read of a machine that is there.
+func (m *Machine) keep() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.console, m.journal = m.readConsole(), m.readJournal()
 }
 
 // Run runs a program on the machine, for what a test asks.
@@ -155,6 +193,7 @@ func (m *Machine) Run(args ...string) (string, error) {
 func (m *Machine) Terminate() error {
 	var err error
 	m.once.Do(func() {
+		m.keep()
 		if m.server != nil {
 			err = m.server.Close()
 		}

@@ -48,7 +48,7 @@ func (w *World) serveNames() {
 	w.t.Helper()
 	var conn net.PacketConn
 	err := w.within(w.pid, func() (err error) {
-		conn, err = net.ListenPacket("udp", net.JoinHostPort(dnsAddress, "53")) //nolint:usetesting // the socket stays in the namespace of this thread
+		conn, err = net.ListenPacket("udp", net.JoinHostPort(dnsAddress, "53"))
 		return err
 	})
 	if err != nil {

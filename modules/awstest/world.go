@@ -175,7 +175,7 @@ func (w *World) Listen(address string) net.Listener {
 	w.t.Helper()
 	var l net.Listener
 	err := w.within(w.pid, func() (err error) {
-		l, err = net.Listen("tcp", address) //nolint:usetesting // the socket stays in the namespace of this thread
+		l, err = net.Listen("tcp", address)
 		return err
 	})
 	if err != nil {
@@ -184,8 +184,8 @@ func (w *World) Listen(address string) net.Listener {
 	return l
 }
 
-// Dial connects to an IPv4 address in the world.
-func (w *World) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+// Dial connects to a name or an IPv4 address in the world.
+func (w *World) Dial(ctx context.Context, _, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -193,9 +193,18 @@ func (w *World) Dial(ctx context.Context, network, address string) (net.Conn, er
 	if found := w.names.find(host + "."); found != "" {
 		host = found
 	}
+	return w.dial(ctx, nil, net.JoinHostPort(host, port))
+}
+
+// dial connects from one address, or any, to another.
+func (w *World) dial(ctx context.Context, from net.IP, address string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	if from != nil {
+		dialer.LocalAddr = &net.TCPAddr{IP: from}
+	}
 	var c net.Conn
-	err = w.within(w.pid, func() (err error) {
-		c, err = (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, net.JoinHostPort(host, port))
+	err := w.within(w.pid, func() (err error) {
+		c, err = dialer.DialContext(ctx, "tcp4", address)
 		return err
 	})
 	return c, err
