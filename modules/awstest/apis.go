@@ -17,13 +17,12 @@ import (
 	"time"
 )
 
-// Call is what a program with credentials asked of AWS.
-type Call struct {
+// APICall is what a program with credentials asked of AWS.
+type APICall struct {
 	AccessKeyID string
 	From        string // the address
 	Action      string // as policies name it: s3:GetObject
 	Resource    string // an ARN, or "" where the request does not name it
-	Group       string // of Auto Scaling
 	Status      int
 }
 
@@ -35,7 +34,7 @@ type APIs struct {
 	s3       *httputil.ReverseProxy
 
 	mu    sync.Mutex
-	calls []Call
+	calls []APICall
 	away  map[string]bool
 	holds func(instance string) bool
 }
@@ -98,7 +97,7 @@ func (a *APIs) HoldTermination(holds func(instance string) bool) {
 }
 
 // Calls are all that were made so far.
-func (a *APIs) Calls() []Call {
+func (a *APIs) Calls() []APICall {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.calls)
@@ -138,7 +137,7 @@ func (a *APIs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const maxForm = 16 << 20
 
 // parse finds out what is asked. The body of a request that is not to S3 is read and put back.
-func (a *APIs) parse(r *http.Request) (service string, calls []Call) {
+func (a *APIs) parse(r *http.Request) (service string, calls []APICall) {
 	host, _, _ := strings.Cut(r.Host, ":")
 	name := strings.TrimSuffix(host, ".amazonaws.com")
 	if bucket, isBucket := strings.CutSuffix(name, ".s3."+a.cloud.Region); isBucket {
@@ -154,14 +153,17 @@ func (a *APIs) parse(r *http.Request) (service string, calls []Call) {
 		return service, nil
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	call := Call{Action: service + ":" + r.URL.Path}
+	call := APICall{Action: service + ":" + r.URL.Path}
 	if _, action, ok := strings.Cut(r.Header.Get("X-Amz-Target"), "."); ok {
 		call.Action = service + ":" + action
 		call.Resource = jsonResource(body)
 	} else if r.Form, err = url.ParseQuery(string(body)); err == nil && r.Form.Get("Action") != "" {
-		call.Action, call.Group = service+":"+r.Form.Get("Action"), r.Form.Get("AutoScalingGroupName")
+		call.Action = service + ":" + r.Form.Get("Action")
+		if group := r.Form.Get("AutoScalingGroupName"); group != "" {
+			call.Resource = fmt.Sprintf("arn:aws:autoscaling:%s:%s:autoScalingGroup:any:autoScalingGroupName/%s", a.cloud.Region, Account, group)
+		}
 	}
-	return service, []Call{call}
+	return service, []APICall{call}
 }
 
 // accessKey is who signed a request, in its header or, for a presigned one, in its query.

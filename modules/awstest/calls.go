@@ -8,23 +8,23 @@ import (
 )
 
 // s3Calls are the actions of policies that a request to S3 needs. A copy needs two.
-func s3Calls(r *http.Request, bucket, key string) []Call {
+func s3Calls(r *http.Request, bucket, key string) []APICall {
 	query := r.URL.Query()
-	onBucket := func(action string) []Call {
-		return []Call{{Action: "s3:" + action, Resource: "arn:aws:s3:::" + bucket}}
+	onBucket := func(action string) []APICall {
+		return []APICall{{Action: "s3:" + action, Resource: "arn:aws:s3:::" + bucket}}
 	}
-	onObject := func(action string) []Call {
-		return []Call{{Action: "s3:" + action, Resource: "arn:aws:s3:::" + bucket + "/" + key}}
+	onObject := func(action string) []APICall {
+		return []APICall{{Action: "s3:" + action, Resource: "arn:aws:s3:::" + bucket + "/" + key}}
 	}
 	switch {
 	case bucket == "":
-		return []Call{{Action: "s3:ListAllMyBuckets", Resource: "*"}}
+		return []APICall{{Action: "s3:ListAllMyBuckets", Resource: "*"}}
 	case key == "":
 		switch {
 		case r.Method == http.MethodGet && query.Has("uploads"):
 			return onBucket("ListBucketMultipartUploads")
 		case r.Method == http.MethodPost && query.Has("delete"):
-			return []Call{{Action: "s3:DeleteObject", Resource: "arn:aws:s3:::" + bucket + "/"}}
+			return []APICall{{Action: "s3:DeleteObject", Resource: "arn:aws:s3:::" + bucket + "/"}}
 		case r.Method == http.MethodHead, r.Method == http.MethodGet && (query.Has("list-type") || len(query) == 0):
 			return onBucket("ListBucket")
 		}
@@ -42,7 +42,7 @@ func s3Calls(r *http.Request, bucket, key string) []Call {
 	}
 	calls := onObject("PutObject")
 	if source, err := url.PathUnescape(r.Header.Get("X-Amz-Copy-Source")); err == nil && source != "" {
-		calls = append(calls, Call{Action: "s3:GetObject", Resource: "arn:aws:s3:::" + strings.TrimPrefix(source, "/")})
+		calls = append(calls, APICall{Action: "s3:GetObject", Resource: "arn:aws:s3:::" + strings.TrimPrefix(source, "/")})
 	}
 	return calls
 }

@@ -18,6 +18,8 @@ Group, Backend = models.FakeAutoScalingGroup, models.AutoScalingBackend
 LAUNCHING, TERMINATING = "autoscaling:EC2_INSTANCE_LAUNCHING", "autoscaling:EC2_INSTANCE_TERMINATING"
 # Of a call that does not say them, a group keeps these as they are.
 KEPT = {"DefaultInstanceWarmup": "default_instance_warmup", "MaxInstanceLifetime": "max_instance_lifetime", "DefaultCooldown": "default_cooldown"}
+# Instances warm up faster than at AWS: for as long as a load balancer needs to find them healthy.
+MAX_WARMUP = 15
 ACTIVE = ("InService", "Pending", "Pending:Wait")
 
 
@@ -196,6 +198,7 @@ class Refresh:
 
     def __init__(self, group, preferences):
         self.group, self.cancelled = group, False
+        self.warmup = min(int(preferences.get("InstanceWarmup") or 0), MAX_WARMUP) if HOOKS.wait else 0
         version, _ = specification(group)
         wanted = str(version.number), version.template.id
         self.old = [s for s in group.active_instances() if not preferences.get("SkipMatching") or (s.launch_template["Version"], s.launch_template["LaunchTemplateId"]) != wanted]
@@ -216,6 +219,7 @@ class Refresh:
             if new.lifecycle_state != "InService":
                 self.finish("Failed")
                 return
+            time.sleep(self.warmup)
             end(self.group, old)
             self.old.remove(old)
         self.finish("Successful")

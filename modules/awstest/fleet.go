@@ -90,6 +90,8 @@ func (f *Fleet) follow(ctx context.Context, starting *sync.WaitGroup) error {
 				}
 			})
 		case machine == nil:
+		case member.State == "InService":
+			machine.inService()
 		case strings.HasSuffix(member.State, ":Wait") && !machine.Running():
 			// EC2 reports it as stopped, and the group lets it go.
 			if err := f.cloud.abandon(ctx, member); err != nil {

@@ -68,6 +68,8 @@ type Machine struct {
 	mu      sync.Mutex
 	console string // once it was terminated
 	journal string
+	ready   time.Time
+	off     bool
 }
 
 // bootScript makes the container look like EC2, waits for the network as a machine's firmware does, and becomes systemd. What cloud-init knows an
@@ -135,10 +137,35 @@ nsenter --target "$2" --net -- sh -ec 'ip link set eth0 address "$1"; ip address
 	return listen()
 }
 
+// ReadyAfter is how long it took from the start until the group took the machine in, since its server had said that it is ready; 0 if it has not.
+func (m *Machine) ReadyAfter() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ready.IsZero() {
+		return 0
+	}
+	return m.ready.Sub(m.Started)
+}
+
+func (m *Machine) inService() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ready.IsZero() {
+		m.ready = time.Now()
+	}
+}
+
 // Running reports whether the machine is switched on.
 func (m *Machine) Running() bool {
 	out, err := m.w.Run("docker", "inspect", "--format", "{{.State.Running}}", m.Instance.ID)
 	return err == nil && out == "true"
+}
+
+// SwitchedOff reports whether a machine that is terminated had switched itself off before.
+func (m *Machine) SwitchedOff() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.off
 }
 
 // Console is what the machine has written there, as GetConsoleOutput has it, also after its end.
@@ -181,6 +208,7 @@ func (m *Machine) readJournal() string {
 func (m *Machine) keep() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.off = !m.Running()
 	m.console, m.journal = m.readConsole(), m.readJournal()
 }
 

@@ -80,8 +80,8 @@ func NewWorld(t testing.TB) *World {
 	w.prefix = []string{"nsenter", "--target", fmt.Sprint(w.pid), "--mount", "--net", "--pid", "--", "sh", "-c", `cd "$0" && exec "$@"`, filepath.Join(dir, "home")}
 	w.env = []string{
 		"PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "HOME=" + filepath.Join(dir, "home"), "TMPDIR=" + filepath.Join(dir, "tmp"),
-		"SSL_CERT_FILE=" + w.CA.File, "SSL_CERT_DIR=/nowhere",
 	}
+	w.env = append(w.env, w.Env()...)
 	w.serveNames()
 	return w
 }
@@ -130,6 +130,22 @@ func (w *World) Command(ctx context.Context, env []string, args ...string) *exec
 	cmd.Env = append(w.env[:len(w.env):len(w.env)], env...)
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
+}
+
+// Env is what programs in the world need to know of it.
+func (w *World) Env() []string {
+	return []string{"SSL_CERT_FILE=" + w.CA.File, "SSL_CERT_DIR=/nowhere"}
+}
+
+// Script writes a program that runs another one in the world, in the folder and with the environment that it is called with, and returns its name.
+func (w *World) Script(name, program string) string {
+	w.t.Helper()
+	file := filepath.Join(w.Dir, name)
+	text := fmt.Sprintf("#!/bin/sh\nexec nsenter --target %d --mount --net --pid --wdns=\"$PWD\" -- %s \"$@\"\n", w.pid, program)
+	if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	return file
 }
 
 // Run runs a program in the world and returns what it printed. Its end has a deadline.
