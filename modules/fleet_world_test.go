@@ -72,10 +72,7 @@ func newFleet(t *testing.T) *fleet {
 	f.machines = machines.Follow(t, f.cloud, f.role)
 	f.balancer = awstest.NewBalancer(t, f.world, f.cloud, f.machines, fleetDomain)
 	f.apis.HoldTermination(f.balancer.Has)
-	var err error
-	if f.amiID, err = f.cloud.RegisterImage(t.Context(), "debian-12-amd64", "x86_64"); err != nil {
-		t.Fatal(err)
-	}
+	f.amiID = emulator.AMI(t, "debian-12", "x86_64")
 	// Terraform lives in the world, too: our provider finds the registry by its name.
 	tf.Path = f.world.Script("terraform", tf.Path)
 	f.work = tf.Workspace(t, "modules/testing/roots/fleet", emulator)

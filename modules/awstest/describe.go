@@ -246,12 +246,3 @@ func (c Cloud) firstAddress(ctx context.Context, balancer string) (net.IP, error
 	ip[3] += 250 // far from those that instances get
 	return ip, nil
 }
-
-// RegisterImage makes an AMI, of which the emulator knows no more than this.
-func (c Cloud) RegisterImage(ctx context.Context, name, architecture string) (string, error) {
-	var answer struct {
-		ID string `xml:"imageId"`
-	}
-	err := c.ec2(ctx, "RegisterImage", url.Values{"Name": {name}, "Architecture": {architecture}, "RootDeviceName": {"/dev/xvda"}, "VirtualizationType": {"hvm"}}, &answer)
-	return answer.ID, err
-}
