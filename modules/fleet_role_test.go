@@ -141,7 +141,24 @@ func testRole(t *testing.T, f *fleet) {
 		t.Errorf("asked, and not allowed: %s", m)
 	}
 	for _, u := range unused {
+		if why := elsewhere(u); why != "" {
+			t.Logf("allowed, and not asked here: %s, since %s", u, why)
+			continue
+		}
 		t.Errorf("allowed, and never asked: %s", u)
 	}
 	t.Logf("with the role's credentials were asked %v; its policy has %d statements", counts, len(statements))
+}
+
+// elsewhere is why something that the role allows is not asked for here, though it is needed.
+func elsewhere(allowed string) string {
+	for prefix, why := range map[string]string{
+		"OwnGroup: autoscaling:SuspendProcesses": "only the third launch in a row that fails asks for it; failures_test.go has one",
+		"BootReport: ":                           "only an instance that can use neither program nor bucket asks for it; TestAWSFailedStorage of the server does",
+	} {
+		if strings.HasPrefix(allowed, prefix) {
+			return why
+		}
+	}
+	return ""
 }

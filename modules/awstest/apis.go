@@ -156,7 +156,9 @@ func (a *APIs) parse(r *http.Request) (service string, calls []APICall) {
 	call := APICall{Action: service + ":" + r.URL.Path}
 	if _, action, ok := strings.Cut(r.Header.Get("X-Amz-Target"), "."); ok {
 		call.Action = service + ":" + action
-		call.Resource = jsonResource(body)
+		if call.Resource = jsonResource(body); !strings.HasPrefix(call.Resource, "arn:") {
+			call.Resource = fmt.Sprintf("arn:aws:%s:%s:%s:%s", service, a.cloud.Region, Account, call.Resource)
+		}
 	} else if r.Form, err = url.ParseQuery(string(body)); err == nil && r.Form.Get("Action") != "" {
 		call.Action = service + ":" + r.Form.Get("Action")
 		if group := r.Form.Get("AutoScalingGroupName"); group != "" {

@@ -63,7 +63,7 @@ func jsonResource(body []byte) string {
 	case request.Name != "":
 		return "parameter" + request.Name
 	case request.LogGroupName != "":
-		return "log-group:" + request.LogGroupName
+		return "log-group:" + request.LogGroupName + ":log-stream:any"
 	}
 	return ""
 }
