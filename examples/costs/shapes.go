@@ -30,7 +30,7 @@ func shapes() map[string]shape {
 			instances(1, "t4g.medium", t4gMediumHour), spot(1, "t4g.medium", t4gMediumHour), loadBalancer(lcuWithRedirects),
 			addresses(2, "the load balancer, one in each zone"), cache(2), secrets(3), monitoring(),
 		)},
-		"aws-single": {whole: true, items: join(instances(1, "t4g.micro", t4gMicroHour), addresses(1, "the Elastic IP"), secrets(3), alarms(1))},
+		"aws-single": {whole: true, items: join(instances(1, "t4g.micro", t4gMicroHour), addresses(1, "the Elastic IP"), secrets(3), alarms(1), logs(1))},
 
 		"network":       {items: join(nat(), endpoints(1, 2))},
 		"load_balancer": {items: join(loadBalancer(lcuWithRedirects), addresses(2, "one in each zone, unless internal"), waf())},
@@ -38,7 +38,7 @@ func shapes() map[string]shape {
 		"cache":         {items: join(cache(2), secrets(1))},
 		"secrets":       {items: secrets(2)},
 		"monitoring":    {items: monitoring()},
-		"single":        {items: join(instances(1, "t4g.micro", t4gMicroHour), addresses(1, "the Elastic IP"), alarms(1))},
+		"single":        {items: join(instances(1, "t4g.micro", t4gMicroHour), addresses(1, "the Elastic IP"), alarms(1), logs(1))},
 		"storage": {items: []item{
 			{"S3 storage, 1 TB", fmt.Sprintf("1,000 GB at %s", usd(s3GBMonth, 3)), 1000 * s3GBMonth},
 			requests(),
@@ -116,12 +116,15 @@ func waf() []item {
 // monitoring is that of module registry with two servers, with the alarms that scaling makes for itself.
 func monitoring() []item {
 	const servers = 2
-	return []item{
+	return append([]item{
 		{"Alarms", "7, and 4 of scaling", 11 * alarmMonth},
 		{"Metrics", "13 of requests to S3, 1 of the log", 14 * metricMonth},
 		{"Dashboard", "1; the first three of an account are free", dashboardMonth},
-		{"Logs", fmt.Sprintf("%g GB", servers*logsPerInstanceGB), servers * logsPerInstanceGB * logsGB},
-	}
+	}, logs(servers)...)
+}
+
+func logs(servers float64) []item {
+	return []item{{"Logs", fmt.Sprintf("%g GB", servers*logsPerInstanceGB), servers * logsPerInstanceGB * logsGB}}
 }
 
 func requests() item {

@@ -55,6 +55,16 @@ data "aws_iam_policy_document" "this" {
       resources = ["arn:${data.aws_partition.this.partition}:s3:::${statement.value.bucket}/${statement.value.key}"]
     }
   }
+
+  dynamic "statement" {
+    for_each = aws_cloudwatch_log_group.this
+
+    content {
+      sid       = "Logs"
+      actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+      resources = ["${statement.value.arn}:*"]
+    }
+  }
 }
 
 resource "aws_iam_role" "this" {

@@ -49,6 +49,7 @@ data "aws_route53_zone" "this" {
 locals {
   in_bucket = var.storage.bucket != null
   by_kms    = try(var.storage.bucket.encrypted_by_kms, false)
+  logs      = var.log_retention_days != null
 
   storage = local.in_bucket ? {
     s3         = { bucket = var.storage.bucket.name, region = data.aws_region.this.id }
@@ -80,6 +81,7 @@ locals {
       region     = data.aws_region.this.id
       secrets    = { http = var.http_secret_arn, admin = var.admin_secret_arn }
       bootreport = local.in_bucket
+      logs       = { for k, v in { group = one(aws_cloudwatch_log_group.this[*].name) } : k => v if local.logs }
     }
   }
 }
@@ -202,6 +204,15 @@ resource "aws_route53_record" "this" {
   type    = "A"
   ttl     = 60
   records = [aws_eip.this.public_ip]
+}
+
+# The journal, which can be read here and outlives the instance.
+resource "aws_cloudwatch_log_group" "this" {
+  count = local.logs ? 1 : 0
+
+  name              = "/registry/${var.name}/single" # the way to module registry has both for a while
+  retention_in_days = var.log_retention_days
+  tags              = var.tags
 }
 
 # Hardware that fails is left behind.

@@ -28,3 +28,8 @@ output "user_data" {
   description = "User data, to be read. It holds no secret."
   value       = module.user_data.text
 }
+
+output "log_group" {
+  description = "Where the instance's log is; null where none is shipped."
+  value       = one(aws_cloudwatch_log_group.this[*].name)
+}

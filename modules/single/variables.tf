@@ -114,6 +114,17 @@ variable "http_secret_arn" {
   nullable    = false
 }
 
+variable "log_retention_days" {
+  description = "For how long CloudWatch Logs keeps the instance's log, which nobody can read on the instance itself; null to ship none."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.log_retention_days == null || contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731], coalesce(var.log_retention_days, 0))
+    error_message = "log_retention_days is null or one of 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731."
+  }
+}
+
 variable "tags" {
   description = "Tags of everything here."
   type        = map(string)

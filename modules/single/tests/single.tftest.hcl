@@ -22,6 +22,10 @@ run "on_a_disk" {
     condition     = local.config.storage.filesystem.rootdirectory == "/var/lib/registry/images" && local.config.http.tls.letsencrypt.hosts == ["registry.example.com"]
     error_message = "The server keeps them there: ${jsonencode(local.config)}."
   }
+  assert {
+    condition     = local.config.aws.logs.group == "/registry/images/single" && output.log_group == "/registry/images/single" && aws_cloudwatch_log_group.this[0].retention_in_days == 30 && strcontains(output.user_data, "registry-logs.service")
+    error_message = "Its log is shipped: ${jsonencode(local.config)}."
+  }
 }
 
 run "in_a_bucket" {
@@ -34,6 +38,27 @@ run "in_a_bucket" {
     condition     = length(aws_ebs_volume.images) == 0 && local.config.storage.s3.bucket == "images" && local.config.http.tls.managed && !can(local.config.storage.filesystem)
     error_message = "The instance holds nothing: ${jsonencode(local.config)}."
   }
+}
+
+run "no_logs" {
+  variables {
+    log_retention_days = null
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_log_group.this) == 0 && output.log_group == null && !can(local.config.aws.logs.group) && !strcontains(output.user_data, "registry-logs.service")
+    error_message = "No log is shipped: ${jsonencode(local.config)}."
+  }
+}
+
+run "retention_that_aws_does_not_have" {
+  command = plan
+
+  variables {
+    log_retention_days = 31
+  }
+
+  expect_failures = [var.log_retention_days]
 }
 
 run "acme_without_an_address" {
