@@ -31,7 +31,9 @@ import (
 // verifies signatures: each leaves its reason, the third in a row stops launches, and a launch that succeeds begins the count anew.
 func TestFailedStarts(t *testing.T) {
 	t.Parallel()
-	w := newBootWorld(t)
+	w := newBootWorld(t, func(s3 string) string {
+		return fmt.Sprintf(`{"config": {}, "failures": {"bucket": "images", "region": "us-east-1", "prefix": "team/registrykit/v1/boot/", "endpoint": %q, "group": {"name": "images & more", "launch_hook": "ready"}}}`, s3)
+	})
 	w.fail("i-0001", "the secret is missing")
 	w.fail("i-0002", "the secret is missing")
 	if asked := w.asked("SuspendProcesses"); len(asked) != 0 {
@@ -77,7 +79,7 @@ const accessKey, secretKey, sessionToken = "AKIDTEST", "secret/of+the=role", "to
 // bootWorld is what an instance sees of AWS when it fails: its metadata, a bucket and its group.
 type bootWorld struct {
 	*testing.T
-	script string
+	dir    string // of the scripts
 	api    *s3.Client
 	bucket string
 	stopS3 func()
@@ -87,28 +89,28 @@ type bootWorld struct {
 	forms []url.Values
 }
 
-func newBootWorld(t *testing.T) *bootWorld {
+// newBootWorld has the scripts of the module user_data with the variables that it is given for an S3 server's address.
+func newBootWorld(t *testing.T, variables func(s3 string) string) *bootWorld {
 	t.Helper()
 	w := &bootWorld{T: t, bucket: "images"}
 	signing := httptest.NewServer(w.s3(w.startS3()))
 	w.stopS3 = sync.OnceFunc(signing.Close)
 	t.Cleanup(w.stopS3)
-	endpoint := signing.URL
 	metadata, groups := httptest.NewServer(http.HandlerFunc(w.serveMetadata)), httptest.NewServer(http.HandlerFunc(w.serveGroups))
 	t.Cleanup(metadata.Close)
 	t.Cleanup(groups.Close)
-	vars := fmt.Sprintf(`{"config": {}, "failures": {"bucket": %q, "region": "us-east-1", "prefix": "team/registrykit/v1/boot/", "endpoint": %q, "group": {"name": "images & more", "launch_hook": "ready"}}}`, w.bucket, endpoint)
-	dir := t.TempDir()
-	for path, content := range writtenFiles(t, vars) {
+	w.dir = t.TempDir()
+	for path, content := range writtenFiles(t, variables(signing.URL)) {
 		if !strings.HasPrefix(path, "/usr/local/libexec/") {
 			continue
 		}
-		content = strings.NewReplacer("/usr/local/libexec", dir, "http://169.254.169.254", metadata.URL, "https://autoscaling.us-east-1.amazonaws.com", groups.URL).Replace(content)
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(path)), []byte(content), 0o700); err != nil {
+		content = strings.NewReplacer(
+			"/usr/local/libexec", w.dir, "/usr/local/bin", w.dir, "http://169.254.169.254", metadata.URL, "https://autoscaling.us-east-1.amazonaws.com", groups.URL,
+		).Replace(content)
+		if err := os.WriteFile(filepath.Join(w.dir, filepath.Base(path)), []byte(content), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.script = filepath.Join(dir, "registry-failed")
 	return w
 }
 
@@ -273,7 +275,7 @@ func (w *bootWorld) run(id, reason string) (string, error) {
 	w.mu.Lock()
 	w.id = id
 	w.mu.Unlock()
-	out, err := exec.CommandContext(w.Context(), w.script, reason).CombinedOutput()
+	out, err := exec.CommandContext(w.Context(), filepath.Join(w.dir, "registry-failed"), reason).CombinedOutput()
 	return string(out), err
 }
 
@@ -288,10 +290,7 @@ func (w *bootWorld) fail(id, reason string) {
 // leave puts what a server leaves.
 func (w *bootWorld) leave(name, text string) {
 	w.Helper()
-	_, err := w.api.PutObject(w.Context(), &s3.PutObjectInput{Bucket: &w.bucket, Key: aws.String("team/registrykit/v1/boot/" + name), Body: strings.NewReader(text)})
-	if err != nil {
-		w.Fatal(err)
-	}
+	w.put("team/registrykit/v1/boot/"+name, text)
 }
 
 func (w *bootWorld) report(name string) string {
