@@ -9,7 +9,7 @@ import (
 )
 
 // mistake is what only AWS itself can find, so that no precondition says it: there the output has to name cause and fix. What a
-// precondition or a validation finds is tested beside its module, without AWS.
+// precondition or a validation finds is tested beside its module, without AWS, unless it needs an answer that cannot be imitated there.
 type mistake struct {
 	name    string
 	root    string
@@ -34,6 +34,13 @@ func mistakes() []mistake {
 				w.WriteModule("dns", "awstest_override.tf", "resource \"aws_acm_certificate_validation\" \"this\" {\n  timeouts {\n    create = \"15s\"\n  }\n}\n")
 			},
 			says: []string{"PENDING_VALIDATION", "the parent domain has to name this zone's name servers"},
+		},
+		{
+			name: "private hosted zone", root: "modules/testing/roots/dns",
+			prepare: func(t *testing.T, e *awstest.Emulator, w *awstest.Workspace) {
+				w.Variables(map[string]any{"zone_id": e.PrivateZone(t, "example.com")})
+			},
+			says: []string{"is private, so ACM cannot see in it", "Give validation_zone_id, the public zone of the name, or a certificate."},
 		},
 		{
 			name: "bucket taken", root: "modules/testing/roots/storage",

@@ -23,7 +23,19 @@ func (e *Emulator) cloud() Cloud { return Cloud{Endpoint: e.URL, Region: Region}
 // HostedZone makes a public hosted zone and returns its id.
 func (e *Emulator) HostedZone(t testing.TB, name string) string {
 	t.Helper()
-	body := `<CreateHostedZoneRequest xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><Name>` + name + `</Name><CallerReference>` + name + `</CallerReference></CreateHostedZoneRequest>`
+	return e.hostedZone(t, name, "")
+}
+
+// PrivateZone makes a hosted zone that only the default VPC sees.
+func (e *Emulator) PrivateZone(t testing.TB, name string) string {
+	t.Helper()
+	vpc, _ := e.DefaultVPC(t)
+	return e.hostedZone(t, name, "<HostedZoneConfig><PrivateZone>true</PrivateZone></HostedZoneConfig><VPC><VPCRegion>"+Region+"</VPCRegion><VPCId>"+vpc+"</VPCId></VPC>")
+}
+
+func (e *Emulator) hostedZone(t testing.TB, name, more string) string {
+	t.Helper()
+	body := `<CreateHostedZoneRequest xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><Name>` + name + `</Name><CallerReference>` + name + `</CallerReference>` + more + `</CreateHostedZoneRequest>`
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.URL+"/2013-04-01/hostedzone", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
