@@ -39,7 +39,7 @@ type APIs struct {
 	holds func(instance string) bool
 }
 
-// NewAPIs serves the APIs of a region in a world, at their usual names with TLS and at apis.amazonaws.com without. s3 is the address of
+// NewAPIs serves the APIs of a region in a world, at their usual names with TLS and at Endpoint without. s3 is the address of
 // an S3 server that has the region's name for S3 as its own.
 func NewAPIs(t testing.TB, w *World, cloud Cloud, s3 string) *APIs {
 	t.Helper()
@@ -60,8 +60,8 @@ func NewAPIs(t testing.TB, w *World, cloud Cloud, s3 string) *APIs {
 	return a
 }
 
-// Endpoint is where Terraform finds the emulator in a world, as AWS_ENDPOINT_URL.
-const Endpoint = "http://apis.amazonaws.com"
+// Endpoint is where Terraform finds the emulator in a world, as AWS_ENDPOINT_URL. Of an address, unlike a name, all buckets are paths.
+const Endpoint = "http://" + apisAddress
 
 // forward passes requests on as they are: their signatures cover the host.
 func forward(t testing.TB, to string) *httputil.ReverseProxy {
