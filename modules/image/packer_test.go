@@ -12,6 +12,9 @@ func TestPacker(t *testing.T) {
 	if err != nil {
 		t.Skip("NOT TESTED: packer is not on the PATH")
 	}
+	if out, err := exec.CommandContext(t.Context(), packer, "init", "packer").CombinedOutput(); err != nil {
+		t.Skipf("NOT TESTED: packer is too old, or cannot have its plugin: %v\n%s", err, out)
+	}
 	for _, args := range [][]string{
 		{"fmt", "-check", "-diff", "packer"},
 		{"validate", "-var", "region=eu-west-1", "-var", "server_url=https://example.com/registryserver.tar.gz", "-var", "server_sha256=00", "packer"},

@@ -3,6 +3,15 @@
 #
 #   packer init . && packer build -var server_url=https://… -var server_sha256=… -var region=eu-west-1 .
 
+packer {
+  required_plugins {
+    amazon = {
+      source  = "github.com/hashicorp/amazon"
+      version = ">= 1.2.2" # which knows imds_support
+    }
+  }
+}
+
 variable "region" {
   type        = string
   description = "Where the image is made."
@@ -41,6 +50,20 @@ source "amazon-ebs" "debian" {
   ssh_username  = "admin"
   ami_name      = "${var.name}-${var.arch}-${local.stamp}"
   ena_support   = true
+  imds_support  = "v2.0" # instances of it have version 2 of the metadata service only; how it boots, by UEFI, it has from Debian's image
+
+  metadata_options {
+    http_endpoint               = "enabled"
+    http_tokens                 = "required"
+    http_put_response_hop_limit = 1
+  }
+
+  launch_block_device_mappings {
+    device_name           = "/dev/xvda"
+    volume_type           = "gp3"
+    volume_size           = 8
+    delete_on_termination = true
+  }
 
   source_ami_filter {
     filters = {
