@@ -33,9 +33,7 @@ func TestFleet(t *testing.T) {
 		{"failed launch", testFailedLaunch},
 		{"role", testRole},
 	} {
-		if !t.Run(step.name, func(t *testing.T) { step.run(t, f) }) {
-			f.tell(t)
-		}
+		t.Run(step.name, func(t *testing.T) { step.run(t, f) })
 	}
 	f.destroy()
 }

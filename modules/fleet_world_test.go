@@ -79,6 +79,7 @@ func newFleet(t *testing.T) *fleet {
 	f.work = tf.Workspace(t, "modules/testing/roots/fleet", emulator)
 	f.work.Env = append(f.work.Env, f.world.Env()...)
 	f.work.Env = append(f.work.Env, "AWS_ENDPOINT_URL="+awstest.Endpoint)
+	t.Cleanup(f.tell)
 	return f
 }
 
@@ -266,11 +267,13 @@ func (f *fleet) tags() (int, error) {
 }
 
 // tell logs what helps to understand a failure.
-func (f *fleet) tell(t *testing.T) {
-	t.Helper()
-	t.Logf("the load balancer:\n%s", strings.Join(f.balancer.Events(), "\n"))
+func (f *fleet) tell() {
+	if !f.Failed() {
+		return
+	}
+	f.Logf("the load balancer:\n%s", strings.Join(f.balancer.Events(), "\n"))
 	for _, m := range f.machines.Machines() {
-		journal := m.Journal()
-		t.Logf("%s:\n%s\n%s", m.Instance.ID, m.Console(), journal[max(0, len(journal)-3000):])
+		console, journal := m.Console(), m.Journal()
+		f.Logf("%s:\n%s\n%s", m.Instance.ID, console[max(0, len(console)-3000):], journal[max(0, len(journal)-3000):])
 	}
 }

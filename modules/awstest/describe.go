@@ -183,13 +183,19 @@ func (c Cloud) HTTPSTargets(ctx context.Context) (*TargetGroup, error) {
 
 func (c Cloud) targetGroup(ctx context.Context, balancer, listener, arn string) (*TargetGroup, error) {
 	var groups struct {
-		Port     int         `xml:"DescribeTargetGroupsResult>TargetGroups>member>Port"`
-		Protocol string      `xml:"DescribeTargetGroupsResult>TargetGroups>member>Protocol"`
-		Health   HealthCheck `xml:"DescribeTargetGroupsResult>TargetGroups>member"`
+		All []struct {
+			Port     int    `xml:"Port"`
+			Protocol string `xml:"Protocol"`
+			HealthCheck
+		} `xml:"DescribeTargetGroupsResult>TargetGroups>member"`
 	}
 	if err := c.elb(ctx, "DescribeTargetGroups", url.Values{"TargetGroupArns.member.1": {arn}}, &groups); err != nil {
 		return nil, err
 	}
+	if len(groups.All) != 1 {
+		return nil, fmt.Errorf("there are %d target groups %s", len(groups.All), arn)
+	}
+	group := groups.All[0]
 	var said attributes
 	if err := c.elb(ctx, "DescribeTargetGroupAttributes", url.Values{"TargetGroupArn": {arn}}, &said); err != nil {
 		return nil, err
@@ -206,7 +212,7 @@ func (c Cloud) targetGroup(ctx context.Context, balancer, listener, arn string) 
 		return nil, fmt.Errorf("the idle timeout of %s: %w", balancer, err)
 	}
 	return &TargetGroup{
-		ARN: arn, Port: groups.Port, Protocol: groups.Protocol, Health: groups.Health, Listener: listener, LoadBalancer: balancer,
+		ARN: arn, Port: group.Port, Protocol: group.Protocol, Health: group.HealthCheck, Listener: listener, LoadBalancer: balancer,
 		Deregister: time.Duration(delay) * time.Second, IdleTimeout: time.Duration(idle) * time.Second,
 		LeastBusy: find(said.Group, "load_balancing.algorithm.type") == "least_outstanding_requests",
 	}, nil
