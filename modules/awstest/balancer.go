@@ -186,6 +186,7 @@ func (b *Balancer) rewrite(r *httputil.ProxyRequest) {
 	r.SetXForwarded()
 	r.Out.Header.Del("X-Forwarded-Host")
 	r.Out.Header.Set("X-Forwarded-Port", "443")
+	endBody(r.Out)
 	if r.In.Method == http.MethodGet || r.In.Method == http.MethodHead {
 		// A body is dropped; and so is the transport's wish to send again what was sent once.
 		r.Out.Body, r.Out.ContentLength = io.NopCloser(strings.NewReader("")), 0
