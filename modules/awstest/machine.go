@@ -73,7 +73,7 @@ type Machine struct {
 }
 
 // bootScript makes the container look like EC2, waits for the network as a machine's firmware does, and becomes systemd. What cloud-init knows an
-// instance of EC2 by, and a container may have, is the hypervisor's id in /sys.
+// instance of EC2 by, and a container may have, is the hypervisor's id in /sys. There are no locales to choose from.
 const bootScript = `set -e
 mount --rbind /sys /mnt
 mount -t tmpfs tmpfs /sys
@@ -81,6 +81,7 @@ for folder in /mnt/*; do mkdir "/sys/${folder#/mnt/}"; mount --rbind "$folder" "
 umount -l /mnt
 mkdir /sys/hypervisor
 echo ec2a1b2c-0000-4000-8000-000000000001 >/sys/hypervisor/uuid
+echo 'locale: false' >/etc/cloud/cloud.cfg.d/92_locale.cfg
 until ip address show dev lo | grep -q 169.254.169.254; do sleep 0.05; done
 exec /lib/systemd/systemd`
 

@@ -32,7 +32,7 @@ const (
 const worldScript = `
 set -eu
 ip link set lo up
-ip link add cloud type bridge
+ip link add cloud address 02:00:00:00:00:01 type bridge # or else it has that of a machine, and another one when that machine ends
 for address in "$2"/8 "$3"/32 "$4"/32 "$5"/32; do ip address add "$address" dev cloud; done
 ip link set cloud up
 mount -t tmpfs tmpfs "$1/etc"
