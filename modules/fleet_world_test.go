@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -43,6 +44,7 @@ type fleet struct {
 	machines *awstest.Fleet
 	balancer *awstest.Balancer
 	role     awstest.Role
+	allowed  []awstest.Statement // of the role, after each apply: what it may fetch changes with the release
 	s3       *s3.Client
 	work     *awstest.Workspace
 	password string
@@ -152,6 +154,15 @@ func (f *fleet) apply(release map[string]any) {
 	f.variables(release)
 	resources := f.work.Apply()
 	f.Logf("applied %v: %d resources after %s", release["key"], resources, time.Since(began).Round(time.Second))
+	arn := f.work.Output("role_arn")
+	statements, err := f.cloud.RoleStatements(f.Context(), arn[strings.LastIndex(arn, "/")+1:])
+	if err == nil && len(statements) == 0 {
+		err = errors.New("it has none")
+	}
+	if err != nil {
+		f.Fatalf("the role's policy: %v", err)
+	}
+	f.allowed = append(f.allowed, statements...)
 }
 
 func (f *fleet) variables(release map[string]any) {

@@ -25,7 +25,7 @@ func s3Calls(r *http.Request, bucket, key string) []APICall {
 			return onBucket("ListBucketMultipartUploads")
 		case r.Method == http.MethodPost && query.Has("delete"):
 			return []APICall{{Action: "s3:DeleteObject", Resource: "arn:aws:s3:::" + bucket + "/"}}
-		case r.Method == http.MethodHead, r.Method == http.MethodGet && (query.Has("list-type") || len(query) == 0):
+		case r.Method == http.MethodHead, r.Method == http.MethodGet && (query.Has("list-type") || query.Has("prefix") || len(query) == 0):
 			return onBucket("ListBucket")
 		}
 		return onBucket(r.Method + "?" + r.URL.RawQuery) // no server of ours asks that

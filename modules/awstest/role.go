@@ -88,7 +88,8 @@ func Compare(statements []Statement, calls []APICall) (missing, unused []string)
 		}
 	}
 	slices.Sort(missing)
-	return slices.Compact(missing), unused
+	slices.Sort(unused)
+	return slices.Compact(missing), slices.Compact(unused)
 }
 
 // matches compares an ARN with a pattern, in which * is any text, slashes included.
