@@ -18,24 +18,10 @@ func TestMigrationPlan(t *testing.T) {
 	t.Parallel()
 	tf := awstest.NewTerraform(t)
 	e := awstest.Start(t, awstest.Options{})
-	zone, bucket := e.HostedZone(t, "example.com"), "old-images"
-	addRecord(t, e, zone)
-	_, err := e.S3().CreateBucket(t.Context(), &s3.CreateBucketInput{
-		Bucket: &bucket, CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: awstest.Region},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	// S3 itself gives every bucket this.
-	_, err = e.S3().PutBucketEncryption(t.Context(), &s3.PutBucketEncryptionInput{Bucket: &bucket, ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{
-		Rules: []types.ServerSideEncryptionRule{{ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: types.ServerSideEncryptionAes256}}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-
+	zone := e.HostedZone(t, "example.com")
+	bucket := oldRegistry(t, e, zone)
 	w := tf.Workspace(t, "examples/migrate-from-registry2", e)
-	w.Write("htpasswd", "alice:$2y$10$cTW9HgYNt.xcUCgwKvIXnOPtOQMgMFiookwDgCHy7Qz7Bfx344HWK\njenkins:$2y$10$cTW9HgYNt.xcUCgwKvIXnOPtOQMgMFiookwDgCHy7Qz7Bfx344HWK\n")
+	w.Write("htpasswd", oldUsers)
 	w.Variables(map[string]any{
 		"region": awstest.Region, "domain": "registry.example.com", "zone_id": zone, "bucket": bucket,
 		"image":      map[string]any{"ami_ids": map[string]string{"arm64": e.AMI(t, "debian", "arm64")}, "install": map[string]any{}},
@@ -64,6 +50,30 @@ func TestMigrationPlan(t *testing.T) {
 	if want := []string{`registry_user.migrated["alice"]`, `registry_user.migrated["jenkins"]`}; !slices.Equal(users, want) {
 		t.Errorf("users are %v, want %v", users, want)
 	}
+}
+
+// oldUsers are the lines of a registry's htpasswd file.
+const oldUsers = "alice:$2y$10$cTW9HgYNt.xcUCgwKvIXnOPtOQMgMFiookwDgCHy7Qz7Bfx344HWK\njenkins:$2y$10$cTW9HgYNt.xcUCgwKvIXnOPtOQMgMFiookwDgCHy7Qz7Bfx344HWK\n"
+
+// oldRegistry makes what somebody has who runs a registry on one machine: a name that leads to it, and a bucket, which it returns.
+func oldRegistry(t *testing.T, e *awstest.Emulator, zone string) (bucket string) {
+	t.Helper()
+	bucket = "old-images"
+	addRecord(t, e, zone)
+	_, err := e.S3().CreateBucket(t.Context(), &s3.CreateBucketInput{
+		Bucket: &bucket, CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: awstest.Region},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// S3 itself gives every bucket this.
+	_, err = e.S3().PutBucketEncryption(t.Context(), &s3.PutBucketEncryptionInput{Bucket: &bucket, ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{
+		Rules: []types.ServerSideEncryptionRule{{ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: types.ServerSideEncryptionAes256}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bucket
 }
 
 // addRecord lets the name lead to a machine, as it does for somebody who has a registry.

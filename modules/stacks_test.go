@@ -74,6 +74,31 @@ func stacks() []stack {
 			changed: func(a *account, _ *awstest.Workspace) { a.runOnly("v2/arm64", 2) },
 		},
 		{
+			root: "examples/migrate-from-registry2", images: "old-images",
+			variables: func(a *account) map[string]any { return migrated(a, oldRegistry(a.T, a.Emulator, a.zone)) },
+			change: func(a *account, w *awstest.Workspace) {
+				w.Write("htpasswd", oldUsers)
+				w.Variables(with(migrated(a, "old-images"), map[string]any{"htpasswd_file": "htpasswd", "pushers": []string{"jenkins"}}))
+			},
+			changes: []string{"create registry_user.migrated[\"alice\"]", "create registry_user.migrated[\"jenkins\"]"},
+		},
+		{
+			root:      "examples/github-actions/bootstrap",
+			variables: func(*account) map[string]any { return pipeline("repository", "example/infrastructure") },
+			change: func(_ *account, w *awstest.Workspace) {
+				w.Variables(pipeline("repository", "example/registry"))
+			},
+			changes: []string{"update module.roles.aws_iam_role.this[\"apply\"]", "update module.roles.aws_iam_role.this[\"plan\"]"},
+		},
+		{
+			root:      "examples/gitlab-ci/bootstrap",
+			variables: func(*account) map[string]any { return pipeline("project", "example/infrastructure") },
+			change: func(_ *account, w *awstest.Workspace) {
+				w.Variables(pipeline("project", "example/registry"))
+			},
+			changes: []string{"update module.roles.aws_iam_role.this[\"apply\"]", "update module.roles.aws_iam_role.this[\"plan\"]"},
+		},
+		{
 			root: "modules/testing/roots/network",
 			change: func(_ *account, w *awstest.Workspace) {
 				w.Variables(map[string]any{"egress": "endpoints"})
@@ -153,6 +178,18 @@ func inDefaultVPC(a *account, version string) map[string]any {
 		"image": program(a, version), "my_address": "198.51.100.7/32",
 		"vpc": map[string]any{"id": vpc, "private_subnet_ids": subnets[:2], "public_subnet_ids": subnets[1:]},
 	})
+}
+
+// migrated are the variables of the example that takes over a bucket, as it is before S3 has given it anything.
+func migrated(a *account, bucket string) map[string]any {
+	return with(here(a), map[string]any{
+		"image": program(a, "v1"), "bucket": bucket, "bucket_has": map[string]bool{"public_access_block": false, "ownership_controls": false},
+	})
+}
+
+// pipeline are the variables of what CI needs for a repository, or a project.
+func pipeline(kind, name string) map[string]any {
+	return map[string]any{"region": awstest.Region, "bucket_arn": "arn:aws:s3:::images-123456789012-" + awstest.Region, kind: name}
 }
 
 func front(a *account, limit int) map[string]any {
