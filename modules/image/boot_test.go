@@ -33,11 +33,11 @@ cat /proc/sys/kernel/random/boot_id /etc/machine-id | sed 's/^/PROBE id /'
 echo PROBE done
 `
 
-// TestBoot boots the image as an instance of EC2, with user data of modules/user_data, and uses the registry on it.
+// TestBoot boots the image as an instance of EC2, with the user data of the launch template that Terraform made, and uses the registry on it.
 func TestBoot(t *testing.T) {
 	t.Parallel()
 	image, w := theImage(t), newWorld(t)
-	userData := w.userData(t, w.config(), map[string]string{
+	userData := w.launch(t, map[string]string{
 		"/etc/registry/probe.sh":                            probe,
 		"/etc/systemd/system/registry.service.d/probe.conf": "[Unit]\nWants=probe.service\n",
 		"/etc/systemd/system/probe.service":                 "[Unit]\nAfter=registry.service\n[Service]\nExecStart=/bin/sh /etc/registry/probe.sh\n",
@@ -53,6 +53,7 @@ func TestBoot(t *testing.T) {
 		return err
 	})
 	t.Logf("the registry was ready %.0f s after the power was switched on (%s)", took.Seconds(), strings.Join(acceleration()[:2], " "))
+	m.wait(t, "the group was told to go on", func() error { return w.toldToGoOn(t) })
 	checkImages(t, "127.0.0.1:"+m.port)
 	m.said(t, "PROBE done")
 	checkProbe(t, m.read())
@@ -164,7 +165,7 @@ func TestBootFails(t *testing.T) {
 		t.Errorf("the console does not say why:\n%s", m.read())
 	}
 	checkConsole(t, m.read())
-	report, err := w.bucket.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("registrykit/v1/boot/" + instanceID)})
+	report, err := w.bucket.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("registrykit/v1/boot/" + w.instanceID)})
 	if err != nil {
 		t.Fatalf("there is no boot report: %v", err)
 	}

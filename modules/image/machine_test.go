@@ -71,7 +71,7 @@ func boot(t *testing.T, image string, w *world) *machine {
 		"-drive", "if=none,id=root,file="+disk, "-device", "nvme,drive=root,serial=vol0123456789abcdef0",
 		"-netdev", "user,id=net,net=169.254.0.0/16,host="+hostAddress+",dhcpstart="+guestAddress+",hostfwd=tcp:127.0.0.1:"+m.port+"-:5000,guestfwd=tcp:169.254.169.254:80-cmd:"+forwarder,
 		"-device", "virtio-net-pci,netdev=net,mac="+guestMAC,
-		"-smbios", "type=0,vendor=Amazon EC2", "-smbios", "type=1,manufacturer=Amazon EC2,product=t3.small,uuid="+id+",serial="+id, "-smbios", "type=2,asset="+instanceID)
+		"-smbios", "type=0,vendor=Amazon EC2", "-smbios", "type=1,manufacturer=Amazon EC2,product=t3.small,uuid="+id+",serial="+id, "-smbios", "type=2,asset="+w.instanceID)
 	m.started = time.Now()
 	cmd := exec.Command("nice", append([]string{"-n", "5", "qemu-system-x86_64"}, args...)...)
 	log, err := os.Create(filepath.Join(folder, "qemu.log"))

@@ -32,29 +32,29 @@ const (
 )
 
 const (
-	region     = "eu-west-1"
-	bucket     = "images"
-	instanceID = "i-0123456789abcdef0"
+	region = awstest.Region
+	bucket = "images"
 	// hostAddress is what an instance knows the machine by that the test runs on.
 	hostAddress = "169.254.0.2"
 )
 
-// world is what an instance sees of AWS: secrets in an emulated Secrets Manager, a bucket in an S3 server, and its metadata.
+// world is what an instance sees of AWS: the emulated APIs, a bucket in an S3 server, and its metadata.
 type world struct {
-	secretsPort, s3Port, metadataPort string
-	secretARNs                        map[string]string
-	bucket                            *s3.Client
+	emulator             *awstest.Emulator
+	s3Port, metadataPort string
+	secretARNs           map[string]string
+	bucket               *s3.Client
+	instanceID           string
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{secretsPort: freePort(t), s3Port: freePort(t), secretARNs: map[string]string{}}
-	need(t, "moto_server")
-	start(t, "moto_server", "-H", "127.0.0.1", "-p", w.secretsPort)
+	w := &world{s3Port: freePort(t), secretARNs: map[string]string{}, instanceID: "i-0123456789abcdef0"}
+	w.emulator = awstest.Start(t, awstest.Options{WaitForHooks: true})
 	start(t, tool(t, "versitygw"), "--access", accessKey, "--secret", secretKey, "--region", region, "--port", "127.0.0.1:"+w.s3Port, "--quiet", "posix", t.TempDir())
 	keys := credentials.NewStaticCredentialsProvider(accessKey, secretKey, "")
 	w.bucket = s3.New(s3.Options{BaseEndpoint: aws.String("http://127.0.0.1:" + w.s3Port), Region: region, UsePathStyle: true, Credentials: keys})
-	secrets := secretsmanager.New(secretsmanager.Options{BaseEndpoint: aws.String("http://127.0.0.1:" + w.secretsPort), Region: region, Credentials: keys})
+	secrets := secretsmanager.NewFromConfig(w.emulator.Config())
 	eventually(t, "the S3 server", func(ctx context.Context) error {
 		_, err := w.bucket.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucket)})
 		return err
@@ -96,8 +96,7 @@ func (w *world) userData(t *testing.T, config map[string]any, files map[string]s
 	if err := os.CopyFS(folder, os.DirFS("../user_data")); err != nil {
 		t.Fatal(err)
 	}
-	// There is no other way to say where AWS is emulated.
-	files["/etc/systemd/system/registry.service.d/emulated.conf"] = "[Service]\nEnvironment=AWS_ENDPOINT_URL_SECRETS_MANAGER=http://" + hostAddress + ":" + w.secretsPort + "\n"
+	files[emulatedPath] = w.emulated()
 	variables, err := json.Marshal(map[string]any{"config": config, "files": files})
 	if err != nil {
 		t.Fatal(err)
@@ -126,11 +125,20 @@ func (w *world) userData(t *testing.T, config map[string]any, files map[string]s
 	return encoded
 }
 
+// emulated tells the server where AWS is emulated: a file for systemd, at emulatedPath. There is no other way to say so.
+func (w *world) emulated() string {
+	_, port, _ := strings.Cut(strings.TrimPrefix(w.emulator.URL, "http://"), ":")
+	return "[Service]\nEnvironment=AWS_ENDPOINT_URL=http://" + hostAddress + ":" + port + "\n"
+}
+
+const emulatedPath = "/etc/systemd/system/registry.service.d/emulated.conf"
+
 // metadata starts the metadata service of the instance.
 func (w *world) metadata(t *testing.T, userData []byte) *awstest.Metadata {
 	t.Helper()
 	m := awstest.NewMetadata(awstest.Instance{
-		ID: instanceID, ImageID: "ami-0123456789abcdef0", Type: "t3.small", Zone: region + "a", Address: guestAddress, MAC: guestMAC, UserData: userData,
+		Group: true,
+		ID:    w.instanceID, ImageID: "ami-0123456789abcdef0", Type: "t3.small", Zone: region + "a", Address: guestAddress, MAC: guestMAC, UserData: userData,
 		Role: awstest.Role{Name: "registry", AccessKeyID: accessKey, SecretAccessKey: secretKey}, // without a token, which the S3 server does not know
 	})
 	server := httptest.NewServer(m)
