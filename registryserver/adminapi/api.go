@@ -1,5 +1,5 @@
 // Package adminapi is the HTTP of the admin API, below /api/v1/: users,
-// policies, certificates, repositories, tags, and what the server says of itself. Its wire
+// policies, certificates, webhooks, repositories, tags, and what the server says of itself. Its wire
 // types are those of package client; openapi.yaml describes it, and a test
 // holds the two together. Pushing and pulling is package ociapi's.
 package adminapi
@@ -15,6 +15,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/certificates"
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
+	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
@@ -27,6 +28,11 @@ type Config struct {
 	Registry  *registry.Registry
 	// Certificates are those that can be installed.
 	Certificates *certificates.Store
+	// Webhooks are the receivers of events.
+	Webhooks *events.Store
+	// Notify is told what a request did to images, as package ociapi's is. Nil for
+	// nobody.
+	Notify func(*http.Request, events.Event)
 	// Server says the version, storage and capabilities of the server; the rest
 	// of client.Server is filled in here.
 	Server func() client.Server
@@ -62,6 +68,9 @@ type endpoint struct {
 func New(c Config) (http.Handler, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.Notify == nil {
+		c.Notify = func(*http.Request, events.Event) {}
 	}
 	doc, err := loadDocument()
 	if err != nil {
@@ -117,6 +126,10 @@ func (a *api) endpoints() []endpoint {
 		{method: "GET", path: "/storage/exclusive", handle: a.getExclusive},
 		{method: "PUT", path: "/storage/exclusive", handle: a.putExclusive},
 		{method: "DELETE", path: "/storage/exclusive", handle: a.deleteExclusive},
+		{method: "GET", path: "/webhooks", handle: a.listWebhooks, query: paging},
+		{method: "GET", path: "/webhooks/{webhook}", handle: a.getWebhook},
+		{method: "PUT", path: "/webhooks/{webhook}", handle: a.putWebhook},
+		{method: "DELETE", path: "/webhooks/{webhook}", handle: a.deleteWebhook},
 
 		{method: "GET", path: "/retention-policies", handle: a.listRetentionPolicies, query: paging},
 		{method: "POST", path: "/retention-policies", handle: a.createRetentionPolicy},

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
+	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
@@ -64,7 +65,11 @@ func (a *api) deleteTag(r *http.Request) (answer, error) {
 			return answer{}, tagMoved(repo, tag)
 		}
 	}
-	return answer{}, a.Registry.DeleteTag(r.Context(), repo, tag)
+	if err := a.Registry.DeleteTag(r.Context(), repo, tag); err != nil {
+		return answer{}, err
+	}
+	a.Notify(r, events.Event{Action: events.Delete, Repository: repo.String(), Tag: tag.String()})
+	return answer{}, nil
 }
 
 // tagBody is client.TagSpec with what is missing told from what is wrong.
@@ -95,11 +100,11 @@ func (a *api) putTag(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	created := false
+	created, was := false, oci.Digest{}
 	_, err = a.Registry.PutManifest(r.Context(), registry.Push{
 		Repository: repo, Digest: d, Tags: []oci.Tag{tag}, ContentType: m.MediaType, Body: m.Content,
 		May: func(_ oci.Tag, now oci.Digest) error {
-			created = now.IsZero()
+			created, was = now.IsZero(), now
 			switch {
 			case now == d, may == nil:
 				return nil
@@ -118,6 +123,9 @@ func (a *api) putTag(r *http.Request) (answer, error) {
 		if now, err = a.Registry.ResolveTag(r.Context(), repo, tag); err == nil && now != d {
 			err = tagMoved(repo, tag)
 		}
+	}
+	if err == nil && was != d {
+		a.Notify(r, events.Event{Action: events.Push, Repository: repo.String(), Tag: tag.String(), Digest: d.String(), MediaType: m.MediaType, Size: int64(len(m.Content))})
 	}
 	ans := answer{body: client.Tag{Name: tag.String(), Digest: d, MediaType: m.MediaType, Size: int64(len(m.Content))}, etag: d.String()}
 	if created {

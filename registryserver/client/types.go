@@ -147,6 +147,38 @@ type CertificateSpec struct {
 	PrivateKeyPEM  string `json:"private_key_pem"`
 }
 
+// Webhook is a receiver of events.
+type Webhook struct {
+	Name             string   `json:"name"`
+	Description      string   `json:"description"`
+	URL              string   `json:"url"`
+	Format           string   `json:"format"`       // distribution or cloudevents
+	Repositories     []string `json:"repositories"` // globs; none is all; never null
+	Actions          []string `json:"actions"`      // push, pull, delete
+	Enabled          bool     `json:"enabled"`
+	HasSecret        bool     `json:"has_secret"`        // deliveries are signed
+	HasAuthorization bool     `json:"has_authorization"` // they have an Authorization header
+	Problem          string   `json:"problem,omitempty"` // why nothing is delivered
+	// Revision is as a user's.
+	Revision  string    `json:"revision"`
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	UpdatedAt time.Time `json:"updated_at,omitzero"`
+}
+
+// WebhookSpec is what a webhook shall be. Of Secret and Authorization, nil keeps
+// what is there and "" removes it; all else is replaced.
+type WebhookSpec struct {
+	Name          string   `json:"name"`
+	Description   string   `json:"description"`
+	URL           string   `json:"url"`
+	Format        string   `json:"format"`
+	Repositories  []string `json:"repositories"`
+	Actions       []string `json:"actions"`
+	Enabled       bool     `json:"enabled"`
+	Secret        *string  `json:"secret,omitempty"`
+	Authorization *string  `json:"authorization,omitempty"`
+}
+
 // Repository is a repository and its settings.
 type Repository struct {
 	Name        string `json:"name"`

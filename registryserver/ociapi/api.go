@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
+	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
@@ -51,6 +52,9 @@ type Config struct {
 	// RedirectExpiry is for how long a client can use the URL that it is sent to
 	// for a blob, where the store has such URLs. 0 serves all blobs from here.
 	RedirectExpiry time.Duration
+	// Notify is told what a request did, before it is answered. What of the event
+	// is about the request is left to it. Nil for nobody.
+	Notify func(*http.Request, events.Event)
 	// Now is the clock. The default is time.Now.
 	Now func() time.Time
 }
@@ -84,6 +88,9 @@ func New(c Config) *API {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Notify == nil {
+		c.Notify = func(*http.Request, events.Event) {}
 	}
 	a := &API{Config: c}
 	a.handlers = map[kind]map[string]handler{
@@ -182,11 +189,16 @@ func (a *API) ping(w http.ResponseWriter, _ *http.Request, _ request) error {
 
 // url returns the form in which a path of ours is given to a client.
 func (a *API) url(r *http.Request, path string) string {
-	switch {
-	case a.Host != nil:
-		return a.Host.Scheme + "://" + a.Host.Host + path
-	case a.RelativeURLs:
+	if a.Host == nil && a.RelativeURLs {
 		return path
+	}
+	return a.absolute(r, path)
+}
+
+// absolute returns a path of ours as clients outside of the request know it.
+func (a *API) absolute(r *http.Request, path string) string {
+	if a.Host != nil {
+		return a.Host.Scheme + "://" + a.Host.Host + path
 	}
 	scheme, host := "http", r.Host
 	if r.TLS != nil {

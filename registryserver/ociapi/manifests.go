@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
@@ -30,6 +31,9 @@ func (a *API) getManifest(w http.ResponseWriter, r *http.Request, req request) e
 	h.Set("Content-Type", m.MediaType)
 	h.Set("Docker-Content-Digest", m.Digest.String())
 	h.Set("ETag", `"`+m.Digest.String()+`"`)
+	if r.Method == http.MethodGet {
+		a.Notify(r, a.event(r, req.repo, events.Event{Action: events.Pull, Tag: req.ref.Tag.String(), Digest: m.Digest.String(), MediaType: m.MediaType, Size: int64(len(m.Content))}))
+	}
 	r.Header.Del("Range") // of a document that is read whole there are no parts
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(m.Content))
 	return nil
@@ -59,8 +63,9 @@ func (a *API) putManifest(w http.ResponseWriter, r *http.Request, req request) e
 	if err != nil {
 		return err
 	}
+	a.notifyPush(r, req.repo, tags, events.Event{Action: events.Push, Digest: pushed.Digest.String(), MediaType: contentType, Size: int64(len(body))})
 	h := w.Header()
-	h.Set("Location", a.url(r, a.Prefix+"v2/"+req.repo.String()+"/manifests/"+pushed.Digest.String()))
+	h.Set("Location", a.url(r, a.manifestPath(req.repo, pushed.Digest.String())))
 	h.Set("Docker-Content-Digest", pushed.Digest.String())
 	if !pushed.Subject.IsZero() {
 		h.Set("OCI-Subject", pushed.Subject.String())
@@ -73,6 +78,31 @@ func (a *API) putManifest(w http.ResponseWriter, r *http.Request, req request) e
 	h.Set("Content-Length", "0")
 	w.WriteHeader(http.StatusCreated)
 	return nil
+}
+
+// notifyPush tells of a push, once for each tag.
+func (a *API) notifyPush(r *http.Request, repo oci.Repository, tags []oci.Tag, e events.Event) {
+	e = a.event(r, repo, e)
+	if len(tags) == 0 {
+		a.Notify(r, e)
+	}
+	for _, tag := range tags {
+		e.Tag = tag.String()
+		a.Notify(r, e)
+	}
+}
+
+// event adds to an event where it happened.
+func (a *API) event(r *http.Request, repo oci.Repository, e events.Event) events.Event {
+	e.Repository = repo.String()
+	if e.Digest != "" {
+		e.URL = a.absolute(r, a.manifestPath(repo, e.Digest))
+	}
+	return e
+}
+
+func (a *API) manifestPath(repo oci.Repository, digest string) string {
+	return a.Prefix + "v2/" + repo.String() + "/manifests/" + digest
 }
 
 func pushedTags(req request) ([]oci.Tag, error) {
@@ -106,6 +136,11 @@ func (a *API) deleteManifest(w http.ResponseWriter, r *http.Request, req request
 	if err != nil {
 		return err
 	}
+	e := events.Event{Action: events.Delete, Tag: req.ref.Tag.String()}
+	if !req.ref.Digest.IsZero() {
+		e.Digest = req.ref.Digest.String()
+	}
+	a.Notify(r, a.event(r, req.repo, e))
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusAccepted)
 	return nil

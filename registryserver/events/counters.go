@@ -1,0 +1,63 @@
+package events
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// counters are metrics with the names of distribution's.
+type counters struct {
+	events  *prometheus.CounterVec
+	pending *prometheus.GaugeVec
+	status  *prometheus.CounterVec
+}
+
+func newCounters() counters {
+	return counters{
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "registry_notifications_events_total", Help: "Events by webhook: Events taken on, Successes and Failures of requests, Dropped ones that were given up."}, []string{"endpoint", "type"}),
+		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "registry_notifications_pending_total", Help: "Events that this server is delivering, by webhook."}, []string{"endpoint"}),
+		status: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "registry_notifications_status_total", Help: "Answers of webhooks, by status."}, []string{"endpoint", "code"}),
+	}
+}
+
+// Describe is part of prometheus.Collector.
+func (n *Notifier) Describe(out chan<- *prometheus.Desc) {
+	n.counts.events.Describe(out)
+	n.counts.pending.Describe(out)
+	n.counts.status.Describe(out)
+}
+
+// Collect is part of prometheus.Collector.
+func (n *Notifier) Collect(out chan<- prometheus.Metric) {
+	n.counts.events.Collect(out)
+	n.counts.pending.Collect(out)
+	n.counts.status.Collect(out)
+}
+
+func (c counters) begin(webhook string) {
+	c.events.WithLabelValues(webhook, "Events").Inc()
+	c.pending.WithLabelValues(webhook).Inc()
+}
+
+func (c counters) end(webhook string) { c.pending.WithLabelValues(webhook).Dec() }
+
+func (c counters) failed(webhook string) { c.events.WithLabelValues(webhook, "Failures").Inc() }
+
+func (c counters) answered(webhook string, status int) {
+	c.status.WithLabelValues(webhook, strconv.Itoa(status)).Inc()
+	if status/100 == 2 {
+		c.events.WithLabelValues(webhook, "Successes").Inc()
+		return
+	}
+	c.failed(webhook)
+}
+
+func (c counters) drop(webhooks []string) {
+	for _, webhook := range webhooks {
+		c.events.WithLabelValues(webhook, "Dropped").Inc()
+	}
+}

@@ -1,0 +1,219 @@
+package events
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
+)
+
+const (
+	// tryTime is how long a receiver may take to answer.
+	tryTime = 15 * time.Second
+	// maxBackoff is the longest wait between two tries, also where a receiver asks
+	// for more.
+	maxBackoff = 5 * time.Minute
+	// maxAnswer is how much of an answer is read, so that the connection can be
+	// used again.
+	maxAnswer = 64 << 10
+)
+
+func newTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
+	t.ResponseHeaderTimeout = tryTime
+	t.MaxIdleConnsPerHost = perWebhook
+	return t
+}
+
+// run delivers an event to its webhooks, each at its own pace, and keeps its
+// record: renewed while there is something to do, gone when all have it.
+func (n *Notifier) run(ctx context.Context, d *delivery) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		name string
+		done bool
+	}
+	outcomes := make(chan outcome, len(d.To))
+	for _, name := range d.To {
+		go func() { outcomes <- outcome{name, n.deliver(ctx, d.Event, name)} }()
+	}
+	renew := time.NewTicker(lease / 2)
+	defer renew.Stop()
+	var lost bool
+	for left := len(d.To); left > 0; {
+		select {
+		case o := <-outcomes:
+			left--
+			if o.done {
+				d.To = without(d.To, o.name)
+			}
+		case <-renew.C:
+			if lost = !n.renew(ctx, d); lost {
+				cancel() // another server delivers it now
+			}
+		}
+	}
+	if len(d.To) > 0 && !lost {
+		return // stopped: stop gives it back
+	}
+	n.forget(d.Event.ID)
+	if d.key == "" || lost {
+		return
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), queueTime)
+	defer stop()
+	if err := n.Records.Delete(ctx, d.key, storage.Any); err != nil {
+		n.Log.WarnContext(ctx, "an event was delivered, and its record could not be deleted: it will be delivered again", "event", d.Event.ID, "error", err)
+	}
+}
+
+// renew keeps the event for this server, and reports whether it still has it.
+func (n *Notifier) renew(ctx context.Context, d *delivery) bool {
+	if d.key == "" {
+		return true
+	}
+	d.Until = n.Now().Add(lease)
+	err := n.write(ctx, d, d.version)
+	return !errors.Is(err, storage.ErrConflict) && !errors.Is(err, storage.ErrNotFound)
+}
+
+// deliver tells one webhook of an event, as often as it takes. It returns
+// whether there is nothing more to do: false means that ctx has ended.
+func (n *Notifier) deliver(ctx context.Context, e Event, name string) bool {
+	n.counts.begin(name)
+	defer n.counts.end(name)
+	wait := n.Backoff
+	for failures := 0; ; failures++ {
+		r := n.Webhooks.receiver(name)
+		if r == nil {
+			return true // deleted, or switched off
+		}
+		after, err := n.tryOnce(ctx, r, e)
+		log := n.Log.With("webhook", name, "host", r.host(), "event", e.ID)
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case err == nil:
+			if failures > 0 {
+				log.InfoContext(ctx, "the webhook has its event", "failures", failures)
+			}
+			return true
+		case errors.Is(err, errGone) || n.Now().Sub(e.Time) > maxAge:
+			log.ErrorContext(ctx, "an event is given up", "action", e.Action, "repository", e.Repository, "tag", e.Tag, "failures", failures+1, "error", err)
+			n.counts.drop([]string{name})
+			return true
+		case failures == 0:
+			log.WarnContext(ctx, "a webhook could not be told of an event; it is tried again", "error", err)
+		}
+		pause := min(max(wait, after), maxBackoff)
+		wait = min(2*wait, maxBackoff)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(pause/2 + mathrand.N(pause/2+1)): // many that failed together shall not come back together
+		}
+	}
+}
+
+var errGone = errors.New("410 Gone: the receiver wants no more events; delete the webhook")
+
+// tryOnce sends the event once, when it is its turn. after is what the receiver asks to wait.
+func (n *Notifier) tryOnce(ctx context.Context, r *receiver, e Event) (after time.Duration, err error) {
+	slot := n.slot(r.Name)
+	select {
+	case slot <- struct{}{}:
+		defer func() { <-slot }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	if r.Problem != "" {
+		return 0, errors.New(r.Problem)
+	}
+	req, err := n.request(ctx, r, e)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := n.http.Do(req)
+	if err != nil {
+		n.counts.failed(r.Name)
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err // without the URL, which may hold a token
+		}
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
+	n.counts.answered(r.Name, resp.StatusCode)
+	switch {
+	case resp.StatusCode/100 == 2:
+		return 0, nil
+	case resp.StatusCode == http.StatusGone:
+		return 0, errGone
+	case resp.StatusCode/100 == 3:
+		return 0, fmt.Errorf("status %d: redirects are not followed; give the webhook the URL that it leads to", resp.StatusCode)
+	}
+	return retryAfter(resp.Header), fmt.Errorf("status %d", resp.StatusCode)
+}
+
+// request is the POST of an event, signed as Standard Webhooks has it
+// (github.com/standard-webhooks, "Signature scheme"): HMAC-SHA256 over
+// "id.timestamp.body".
+func (n *Notifier) request(ctx context.Context, r *receiver, e Event) (*http.Request, error) {
+	body, contentType, err := r.Format.write(e)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("the url cannot be requested")
+	}
+	r.headers(req.Header)
+	at := strconv.FormatInt(n.Now().Unix(), 10)
+	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("User-Agent", n.UserAgent)
+	req.Header.Set("Webhook-Id", e.ID)
+	req.Header.Set("Webhook-Timestamp", at)
+	if r.secret != "" {
+		req.Header.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(signature(r.secret, e.ID, at, body)))
+	}
+	return req, nil
+}
+
+// signature signs a delivery. A secret in the form "whsec_BASE64" is what is
+// encoded; any other counts as it is written.
+func signature(secret, id, timestamp string, body []byte) []byte {
+	key := []byte(secret)
+	if encoded, ok := strings.CutPrefix(secret, "whsec_"); ok {
+		if decoded, err := base64.StdEncoding.DecodeString(encoded); err == nil {
+			key = decoded
+		}
+	}
+	mac := hmac.New(sha256.New, key)
+	_, _ = fmt.Fprintf(mac, "%s.%s.%s", id, timestamp, body) // a hash does not fail
+	return mac.Sum(nil)
+}
+
+// retryAfter is the header of that name in seconds, or 0.
+func retryAfter(h http.Header) time.Duration {
+	seconds, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil {
+		return 0
+	}
+	return time.Duration(min(max(seconds, 0), 3600)) * time.Second
+}

@@ -1,0 +1,130 @@
+package events
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
+	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+)
+
+// Bounds of a webhook.
+const (
+	maxWebhooks    = 50
+	maxURL         = 2048
+	maxGlobs       = 100
+	maxCredential  = 4096
+	minSecret      = 16
+	maxDescription = 1024
+)
+
+// Webhook is a receiver of events as the admin API shows it. It never holds a
+// secret.
+type Webhook struct {
+	Name         string
+	Description  string
+	URL          string
+	Format       Format
+	Repositories []oci.Glob
+	Actions      []Action
+	Enabled      bool
+	HasSecret    bool // events are signed
+	// HasAuthorization says that a value is sent in the Authorization header.
+	HasAuthorization bool
+	Problem          string // why the server cannot deliver; "" if it can
+	Revision         string // changes with every change
+	CreatedAt        time.Time
+	UpdatedAt        time.Time
+}
+
+// Spec is what a webhook shall be.
+type Spec struct {
+	Name         string
+	Description  string
+	URL          string
+	Format       Format
+	Repositories []oci.Glob // those of which events are told; none means all
+	Actions      []Action
+	Enabled      bool
+	// Secret signs events (Standard Webhooks); Authorization is sent as the header
+	// of that name. Nil keeps what is there, "" removes it.
+	Secret, Authorization *string
+	// May is asked about the webhook of that name that is there; MustExist says
+	// that there must be one.
+	May       auth.Condition
+	MustExist bool
+}
+
+// ParseURL checks the URL of a receiver.
+func ParseURL(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case len(s) > maxURL:
+		return oci.Errorf(oci.CodeInvalid, "the url has %d bytes; at most %d are allowed", len(s), maxURL)
+	case err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		// Without the URL itself: it may hold a password.
+		return oci.Errorf(oci.CodeInvalid, "the url is not an absolute http or https URL, such as https://ci.example.com/hooks/registry")
+	case u.User != nil:
+		return oci.Errorf(oci.CodeInvalid, "the url holds a user name or password, which everybody who may list webhooks would see; put them into authorization")
+	case u.Fragment != "":
+		return oci.Errorf(oci.CodeInvalid, "the url has a fragment (#), which is never sent; remove it")
+	}
+	return nil
+}
+
+func (s *Spec) check() error {
+	if _, err := oci.ParseWebhookName(s.Name); err != nil {
+		return err
+	}
+	if err := ParseURL(s.URL); err != nil {
+		return err
+	}
+	switch {
+	case len(s.Description) > maxDescription:
+		return oci.Errorf(oci.CodeInvalid, "the description has %d bytes; at most %d are allowed", len(s.Description), maxDescription)
+	case len(s.Repositories) > maxGlobs:
+		return oci.Errorf(oci.CodeInvalid, "%d repository globs are too many; at most %d are allowed", len(s.Repositories), maxGlobs)
+	case len(s.Actions) == 0:
+		return oci.Errorf(oci.CodeInvalid, "the webhook has no actions; name at least one of push, pull and delete")
+	case s.Secret != nil && *s.Secret != "" && (len(*s.Secret) < minSecret || len(*s.Secret) > maxCredential):
+		return oci.Errorf(oci.CodeInvalid, "the secret has %d bytes; use %d to %d", len(*s.Secret), minSecret, maxCredential)
+	case s.Authorization != nil && (len(*s.Authorization) > maxCredential || !httpguts.ValidHeaderFieldValue(*s.Authorization)):
+		return oci.Errorf(oci.CodeInvalid, "authorization cannot be a header; it must be one line of at most %d bytes", maxCredential)
+	}
+	return nil
+}
+
+// receiver is a webhook as it is delivered to.
+type receiver struct {
+	Webhook
+	secret, authorization string
+}
+
+// wants reports whether the receiver is to hear of an event.
+func (r *receiver) wants(e Event) bool {
+	if !r.Enabled || r.Problem != "" || !slices.Contains(r.Actions, e.Action) {
+		return false
+	}
+	repo, err := oci.ParseRepository(e.Repository)
+	return err == nil && (len(r.Repositories) == 0 || slices.ContainsFunc(r.Repositories, func(g oci.Glob) bool { return g.Match(repo) }))
+}
+
+// host is what may be logged of the URL.
+func (r *receiver) host() string {
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+func (r *receiver) headers(h http.Header) {
+	if r.authorization != "" {
+		h.Set("Authorization", strings.TrimSpace(r.authorization))
+	}
+}
