@@ -29,21 +29,22 @@ var mayImport = map[string][]string{
 	"registryserver/audit":               {"registryserver/storage"},
 	"registryserver/auth":                {"registryserver/oci", "registryserver/storage"},
 	"registryserver/certificates":        {"registryserver/auth", "registryserver/oci", "registryserver/storage"},
+	"registryserver/events":              {"registryserver/auth", "registryserver/oci", "registryserver/storage"},
 	"registryserver/client":              {"registryserver/oci"},
 	"registryserver/rediscache":          {"registryserver/auth"},
 	"registryserver/awshost":             {},
 	"registryserver/archive":             {"registryserver/oci"},
 	"registryserver/migrate":             {"registryserver/oci", "registryserver/storage"},
 	"registryserver/transfer":            {"registryserver/archive", "registryserver/client", "registryserver/oci", "registryserver/registry"},
-	"registryserver/ociapi":              {"registryserver/archive", "registryserver/auth", "registryserver/oci", "registryserver/registry", "registryserver/storage"},
+	"registryserver/ociapi":              {"registryserver/archive", "registryserver/auth", "registryserver/events", "registryserver/oci", "registryserver/registry", "registryserver/storage"},
 	"registryserver/journal":             {},
-	"registryserver/adminapi": {"registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/oci",
+	"registryserver/adminapi": {"registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/events", "registryserver/oci",
 		"registryserver/registry", "registryserver/storage"},
 	"modules":            {}, // no Go but for tests
 	"modules/awstest":    {},
 	"modules/image":      {}, // tests alone, too
 	"modules/image/sbom": {},
-	"registryserver/server": {"registryserver/adminapi", "registryserver/audit", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/journal", "registryserver/migrate", "registryserver/oci", "registryserver/ociapi",
+	"registryserver/server": {"registryserver/adminapi", "registryserver/audit", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/events", "registryserver/journal", "registryserver/migrate", "registryserver/oci", "registryserver/ociapi",
 		"registryserver/rediscache", "registryserver/registry", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/storage/s3store"},
 }
 

@@ -127,8 +127,9 @@ func (a *api) endpoints() []endpoint {
 		{method: "PUT", path: "/storage/exclusive", handle: a.putExclusive},
 		{method: "DELETE", path: "/storage/exclusive", handle: a.deleteExclusive},
 		{method: "GET", path: "/webhooks", handle: a.listWebhooks, query: paging},
+		{method: "POST", path: "/webhooks", handle: a.createWebhook},
 		{method: "GET", path: "/webhooks/{webhook}", handle: a.getWebhook},
-		{method: "PUT", path: "/webhooks/{webhook}", handle: a.putWebhook},
+		{method: "PUT", path: "/webhooks/{webhook}", handle: a.updateWebhook},
 		{method: "DELETE", path: "/webhooks/{webhook}", handle: a.deleteWebhook},
 
 		{method: "GET", path: "/retention-policies", handle: a.listRetentionPolicies, query: paging},

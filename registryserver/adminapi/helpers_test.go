@@ -20,6 +20,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/certificates"
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
+	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage/storagetest"
@@ -66,6 +67,9 @@ func newWorld(t *testing.T, edit func(*Config)) *world {
 		t.Fatal(err)
 	}
 	if c.Certificates, err = certificates.OpenStore(t.Context(), certificates.StoreConfig{Records: records, Keys: keys, Log: log, Served: true}); err != nil {
+		t.Fatal(err)
+	}
+	if c.Webhooks, err = events.OpenStore(t.Context(), events.StoreConfig{Records: records, Keys: keys, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	if edit != nil {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
+	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
@@ -118,7 +119,11 @@ func (a *api) deleteRepository(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{}, a.Registry.DeleteRepository(r.Context(), repo, registry.Deletion{Images: force, May: may})
+	if err := a.Registry.DeleteRepository(r.Context(), repo, registry.Deletion{Images: force, May: may}); err != nil {
+		return answer{}, err
+	}
+	a.Notify(r, events.Event{Action: events.Delete, Repository: repo.String()})
+	return answer{}, nil
 }
 
 // settingsCondition is condition in the revisions of package registry.

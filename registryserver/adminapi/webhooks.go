@@ -17,6 +17,7 @@ type webhookBody struct {
 	Format        *string   `json:"format"`
 	Repositories  *[]string `json:"repositories"`
 	Actions       *[]string `json:"actions"`
+	Blobs         *bool     `json:"blobs"`
 	Enabled       *bool     `json:"enabled"`
 	Secret        *string   `json:"secret"`
 	Authorization *string   `json:"authorization"`
@@ -44,7 +45,27 @@ func (a *api) getWebhook(r *http.Request) (answer, error) {
 	return answer{body: wireWebhook(h), etag: h.Revision}, err
 }
 
-func (a *api) putWebhook(r *http.Request) (answer, error) {
+func (a *api) createWebhook(r *http.Request) (answer, error) {
+	var body webhookBody
+	if err := decode(r, &body); err != nil {
+		return answer{}, err
+	}
+	key, err := createKey(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if body.Name == nil {
+		return answer{}, oci.Errorf(oci.CodeInvalid, "the field name is missing")
+	}
+	spec, err := body.spec(*body.Name)
+	if err != nil {
+		return answer{}, err
+	}
+	h, err := a.Webhooks.Create(r.Context(), spec, key)
+	return answer{body: wireWebhook(h), etag: h.Revision, status: http.StatusCreated, location: "/webhooks/" + escaped(spec.Name)}, err
+}
+
+func (a *api) updateWebhook(r *http.Request) (answer, error) {
 	name, err := oci.ParseWebhookName(r.PathValue("webhook"))
 	if err != nil {
 		return answer{}, err
@@ -56,20 +77,16 @@ func (a *api) putWebhook(r *http.Request) (answer, error) {
 	if body.Name != nil && *body.Name != name {
 		return answer{}, oci.Errorf(oci.CodeInvalid, "the field name is not the name in the path; a webhook cannot be renamed")
 	}
+	may, err := condition(r)
+	if err != nil {
+		return answer{}, err
+	}
 	spec, err := body.spec(name)
 	if err != nil {
 		return answer{}, err
 	}
-	if spec.May, err = condition(r); err != nil {
-		return answer{}, err
-	}
-	spec.MustExist = r.Header.Get("If-Match") != ""
-	h, created, err := a.Webhooks.Put(r.Context(), spec)
-	ans := answer{body: wireWebhook(h), etag: h.Revision}
-	if created {
-		ans.status, ans.location = http.StatusCreated, "/webhooks/"+escaped(name)
-	}
-	return ans, err
+	h, err := a.Webhooks.Update(r.Context(), spec, may)
+	return answer{body: wireWebhook(h), etag: h.Revision}, err
 }
 
 func (a *api) deleteWebhook(r *http.Request) (answer, error) {
@@ -88,7 +105,7 @@ func (a *api) deleteWebhook(r *http.Request) (answer, error) {
 // secrets stay as they are.
 func (b webhookBody) spec(name string) (events.Spec, error) {
 	spec := events.Spec{
-		Name: name, Description: or(b.Description, ""), Format: events.Distribution, Enabled: or(b.Enabled, true),
+		Name: name, Description: or(b.Description, ""), Format: events.Distribution, Blobs: or(b.Blobs, false), Enabled: or(b.Enabled, true),
 		Secret: b.Secret, Authorization: b.Authorization,
 	}
 	if b.URL == nil {
@@ -120,8 +137,8 @@ func (b webhookBody) spec(name string) (events.Spec, error) {
 
 func wireWebhook(h events.Webhook) client.Webhook {
 	w := client.Webhook{
-		Name: h.Name, Description: h.Description, URL: h.URL, Format: string(h.Format), Enabled: h.Enabled, Problem: h.Problem,
-		HasSecret: h.HasSecret, HasAuthorization: h.HasAuthorization, Repositories: []string{}, Actions: []string{},
+		Name: h.Name, Description: h.Description, URL: h.URL, Format: string(h.Format), Blobs: h.Blobs, Enabled: h.Enabled, Problem: h.Problem,
+		HasSecret: h.HasSecret, HasAuthorization: h.HasAuthorization, SecretRevision: h.SecretRevision, Repositories: []string{}, Actions: []string{},
 		Revision: h.Revision, CreatedAt: h.CreatedAt, UpdatedAt: h.UpdatedAt,
 	}
 	for _, glob := range h.Repositories {

@@ -154,11 +154,14 @@ type Webhook struct {
 	URL              string   `json:"url"`
 	Format           string   `json:"format"`       // distribution or cloudevents
 	Repositories     []string `json:"repositories"` // globs; none is all; never null
-	Actions          []string `json:"actions"`      // push, pull, delete
+	Actions          []string `json:"actions"`      // push, pull, delete, mount
+	Blobs            bool     `json:"blobs"`        // also what happens to blobs
 	Enabled          bool     `json:"enabled"`
 	HasSecret        bool     `json:"has_secret"`        // deliveries are signed
 	HasAuthorization bool     `json:"has_authorization"` // they have an Authorization header
-	Problem          string   `json:"problem,omitempty"` // why nothing is delivered
+	// SecretRevision changes whenever one of the two does; "" without them.
+	SecretRevision string `json:"secret_revision,omitempty"`
+	Problem        string `json:"problem,omitempty"` // why nothing is delivered
 	// Revision is as a user's.
 	Revision  string    `json:"revision"`
 	CreatedAt time.Time `json:"created_at,omitzero"`
@@ -174,6 +177,7 @@ type WebhookSpec struct {
 	Format        string   `json:"format"`
 	Repositories  []string `json:"repositories"`
 	Actions       []string `json:"actions"`
+	Blobs         bool     `json:"blobs"`
 	Enabled       bool     `json:"enabled"`
 	Secret        *string  `json:"secret,omitempty"`
 	Authorization *string  `json:"authorization,omitempty"`

@@ -9,29 +9,30 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 )
 
-// PutWebhook makes a webhook, or changes the one of that name. The server
-// seals secrets, and refuses them without an http.secret to do so (CONFLICT).
-// Unless ifRevision is empty, a webhook of that name must be there and have
-// that revision, or the error is of code PRECONDITION_FAILED.
-func (c *Client) PutWebhook(ctx context.Context, spec WebhookSpec, ifRevision string) (Webhook, error) {
-	return c.putWebhook(ctx, spec, request{ifRevision: ifRevision})
-}
-
-// CreateWebhook is PutWebhook where there must be no webhook of that name
-// (PRECONDITION_FAILED).
+// CreateWebhook makes a webhook. One of that name that exists already is an
+// error of code CONFLICT, unless an earlier try of this very call made it. The
+// server seals secrets, and refuses them without an http.secret to do so
+// (CONFLICT, too).
 func (c *Client) CreateWebhook(ctx context.Context, spec WebhookSpec) (Webhook, error) {
-	return c.putWebhook(ctx, spec, request{ifAbsent: true})
+	var hook Webhook
+	if _, err := oci.ParseWebhookName(spec.Name); err != nil {
+		return hook, err
+	}
+	spec.Repositories, spec.Actions = orEmpty(spec.Repositories), orEmpty(spec.Actions)
+	err := c.do(ctx, request{method: http.MethodPost, path: "/webhooks", body: spec}, &hook)
+	return hook, err
 }
 
-func (c *Client) putWebhook(ctx context.Context, spec WebhookSpec, r request) (Webhook, error) {
+// UpdateWebhook makes the webhook spec.Name what spec says; ifRevision is as for
+// UpdateUser.
+func (c *Client) UpdateWebhook(ctx context.Context, spec WebhookSpec, ifRevision string) (Webhook, error) {
 	var hook Webhook
 	path, err := webhookPath(spec.Name)
 	if err != nil {
 		return hook, err
 	}
 	spec.Repositories, spec.Actions = orEmpty(spec.Repositories), orEmpty(spec.Actions)
-	r.method, r.path, r.body = http.MethodPut, path, spec
-	err = c.do(ctx, r, &hook)
+	err = c.do(ctx, request{method: http.MethodPut, path: path, body: spec, ifRevision: ifRevision}, &hook)
 	return hook, err
 }
 

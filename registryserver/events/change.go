@@ -14,47 +14,60 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
-// Put makes a webhook, or changes the one of that name, and reports whether it
-// is new. INVALID; CONFLICT without keys to seal a secret with;
-// PRECONDITION_FAILED.
-func (s *Store) Put(ctx context.Context, spec Spec) (Webhook, bool, error) {
-	if err := spec.check(); err != nil {
-		return Webhook{}, false, err
-	}
-	var created bool
-	var made Webhook
-	err := s.update(ctx, func(doc *document) error {
+// Create makes a webhook. key names the request: one of that name that the same
+// key made is returned; any other is CONFLICT, as are secrets without keys to
+// seal them with. INVALID.
+func (s *Store) Create(ctx context.Context, spec Spec, key string) (Webhook, error) {
+	return s.put(ctx, spec, func(doc *document) (record, error) {
 		before := doc.Webhooks[spec.Name]
-		created = before == nil
-		now := s.Now().UTC()
-		next := record{CreatedAt: now}
 		switch {
-		case before == nil && spec.MustExist:
-			return oci.Errorf(oci.CodePreconditionFailed, "there is no webhook %s, and the request says that there is", spec.Name)
-		case before == nil && len(doc.Webhooks) >= maxWebhooks:
-			return oci.Errorf(oci.CodeConflict, "there are %d webhooks, and no more are possible", maxWebhooks)
-		case before != nil && spec.May != nil && !spec.May(before.Revision):
-			return hasChanged(spec.Name)
+		case before != nil && key != "" && before.CreateKey == key:
+			return *before, errNoChange
 		case before != nil:
-			next = *before
+			return record{}, oci.Errorf(oci.CodeConflict, "there is a webhook %s already", spec.Name)
+		case len(doc.Webhooks) >= maxWebhooks:
+			return record{}, oci.Errorf(oci.CodeConflict, "there are %d webhooks, and no more are possible", maxWebhooks)
 		}
-		next.Description, next.URL, next.Format, next.Actions, next.Enabled = spec.Description, spec.URL, spec.Format, spec.Actions, spec.Enabled
-		next.Repositories = nil
-		for _, glob := range spec.Repositories {
-			next.Repositories = append(next.Repositories, glob.String())
+		return record{CreateKey: key, CreatedAt: s.Now().UTC()}, nil
+	})
+}
+
+// Update makes the webhook spec.Name what spec says. NOT_FOUND, INVALID,
+// PRECONDITION_FAILED; CONFLICT as for Create.
+func (s *Store) Update(ctx context.Context, spec Spec, may auth.Condition) (Webhook, error) {
+	return s.put(ctx, spec, func(doc *document) (record, error) {
+		before, err := doc.webhook(spec.Name, may)
+		if err != nil {
+			return record{}, err
 		}
-		if err := seal(s.Keys, secretPurpose, spec.Name, spec.Secret, &next.Secret); err != nil {
+		return *before, nil
+	})
+}
+
+// put writes a webhook over what from returns.
+func (s *Store) put(ctx context.Context, spec Spec, from func(*document) (record, error)) (Webhook, error) {
+	if err := spec.check(); err != nil {
+		return Webhook{}, err
+	}
+	var made record
+	err := s.update(ctx, func(doc *document) error {
+		var err error
+		if made, err = from(doc); err != nil {
 			return err
 		}
-		if err := seal(s.Keys, authorizationPurpose, spec.Name, spec.Authorization, &next.Authorization); err != nil {
+		next := made
+		if err := next.set(spec, s.Keys); err != nil {
 			return err
 		}
-		next.Revision, next.UpdatedAt = rand.Text(), now
+		next.Revision, next.UpdatedAt = rand.Text(), s.Now().UTC()
+		made = next
 		doc.Webhooks[spec.Name] = &next
-		made = next.receiver(spec.Name, s.Keys).Webhook
 		return nil
 	})
-	return made, created, err
+	if err != nil {
+		return Webhook{}, err
+	}
+	return made.receiver(spec.Name, s.Keys).Webhook, nil
 }
 
 // Get returns a webhook. NOT_FOUND.
@@ -62,7 +75,7 @@ func (s *Store) Get(ctx context.Context, name string) (Webhook, error) {
 	if err := s.look(ctx); err != nil {
 		return Webhook{}, unavailable(ctx, err)
 	}
-	r := s.current.Load().receivers[name]
+	r := s.current.Load().webhooks[name]
 	if r == nil {
 		return Webhook{}, notFound(name)
 	}
@@ -74,10 +87,10 @@ func (s *Store) All(ctx context.Context) ([]Webhook, error) {
 	if err := s.look(ctx); err != nil {
 		return nil, unavailable(ctx, err)
 	}
-	receivers := s.current.Load().receivers
+	webhooks := s.current.Load().webhooks
 	var all []Webhook
-	for _, name := range slices.Sorted(maps.Keys(receivers)) {
-		all = append(all, receivers[name].Webhook)
+	for _, name := range slices.Sorted(maps.Keys(webhooks)) {
+		all = append(all, webhooks[name].Webhook)
 	}
 	return all, nil
 }
@@ -86,17 +99,16 @@ func (s *Store) All(ctx context.Context) ([]Webhook, error) {
 // NOT_FOUND, PRECONDITION_FAILED.
 func (s *Store) Delete(ctx context.Context, name string, may auth.Condition) error {
 	return s.update(ctx, func(doc *document) error {
-		before := doc.Webhooks[name]
-		switch {
-		case before == nil:
-			return notFound(name)
-		case may != nil && !may(before.Revision):
-			return hasChanged(name)
+		if _, err := doc.webhook(name, may); err != nil {
+			return err
 		}
 		delete(doc.Webhooks, name)
 		return nil
 	})
 }
+
+// errNoChange ends an update that has nothing to do.
+var errNoChange = errors.New("nothing to change")
 
 // update changes the record by compare-and-swap.
 func (s *Store) update(ctx context.Context, change func(*document) error) error {
@@ -110,7 +122,9 @@ func (s *Store) update(ctx context.Context, change func(*document) error) error 
 		if err != nil {
 			return unavailable(ctx, err)
 		}
-		if err := change(&doc); err != nil {
+		if err := change(&doc); errors.Is(err, errNoChange) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		value, err := json.Marshal(doc)
@@ -130,8 +144,16 @@ func (s *Store) update(ctx context.Context, change func(*document) error) error 
 	}
 }
 
-func hasChanged(name string) error {
-	return oci.Errorf(oci.CodePreconditionFailed, "webhook %s has changed since it was read; read it again", name)
+// webhook returns a webhook that is there and may be changed.
+func (doc *document) webhook(name string, may auth.Condition) (*record, error) {
+	r := doc.Webhooks[name]
+	switch {
+	case r == nil:
+		return nil, notFound(name)
+	case may != nil && !may(r.Revision):
+		return nil, oci.Errorf(oci.CodePreconditionFailed, "webhook %s has changed since it was read; read it again", name)
+	}
+	return r, nil
 }
 
 func notFound(name string) error {

@@ -11,6 +11,7 @@ type counters struct {
 	events  *prometheus.CounterVec
 	pending *prometheus.GaugeVec
 	status  *prometheus.CounterVec
+	queued  *prometheus.Desc
 }
 
 func newCounters() counters {
@@ -21,6 +22,7 @@ func newCounters() counters {
 			Name: "registry_notifications_pending_total", Help: "Events that this server is delivering, by webhook."}, []string{"endpoint"}),
 		status: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "registry_notifications_status_total", Help: "Answers of webhooks, by status."}, []string{"endpoint", "code"}),
+		queued: prometheus.NewDesc("registry_notifications_queued", "Events of all servers that wait in the storage, as this server knows it.", nil, nil),
 	}
 }
 
@@ -29,6 +31,7 @@ func (n *Notifier) Describe(out chan<- *prometheus.Desc) {
 	n.counts.events.Describe(out)
 	n.counts.pending.Describe(out)
 	n.counts.status.Describe(out)
+	out <- n.counts.queued
 }
 
 // Collect is part of prometheus.Collector.
@@ -36,6 +39,7 @@ func (n *Notifier) Collect(out chan<- prometheus.Metric) {
 	n.counts.events.Collect(out)
 	n.counts.pending.Collect(out)
 	n.counts.status.Collect(out)
+	out <- prometheus.MustNewConstMetric(n.counts.queued, prometheus.GaugeValue, float64(max(n.queue.waiting.Load(), 0)))
 }
 
 func (c counters) begin(webhook string) {

@@ -16,8 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 const (
@@ -34,13 +32,13 @@ const (
 func newTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
-	t.ResponseHeaderTimeout = tryTime
-	t.MaxIdleConnsPerHost = perWebhook
+	t.MaxIdleConnsPerHost = perReceiver
 	return t
 }
 
-// run delivers an event to its webhooks, each at its own pace, and keeps its
-// record: renewed while there is something to do, gone when all have it.
+// run delivers an event to the receivers that there is room for, each at its own
+// pace, and keeps its record: renewed while there is something to do, gone when
+// all have it.
 func (n *Notifier) run(ctx context.Context, d *delivery) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -48,48 +46,38 @@ func (n *Notifier) run(ctx context.Context, d *delivery) {
 		name string
 		done bool
 	}
-	outcomes := make(chan outcome, len(d.To))
-	for _, name := range d.To {
+	outcomes := make(chan outcome, len(d.going))
+	for _, name := range d.going {
 		go func() { outcomes <- outcome{name, n.deliver(ctx, d.Event, name)} }()
 	}
 	renew := time.NewTicker(lease / 2)
 	defer renew.Stop()
-	var lost bool
-	for left := len(d.To); left > 0; {
+	var lost, stopped bool
+	for left := len(d.going); left > 0; {
 		select {
 		case o := <-outcomes:
 			left--
+			n.finished(o.name)
+			stopped = stopped || !o.done
 			if o.done {
 				d.To = without(d.To, o.name)
 			}
 		case <-renew.C:
-			if lost = !n.renew(ctx, d); lost {
+			if lost = lost || !n.renew(ctx, d); lost {
 				cancel() // another server delivers it now
 			}
 		}
 	}
-	if len(d.To) > 0 && !lost {
-		return // stopped: stop gives it back
+	switch {
+	case lost || d.key == "" && !stopped:
+	case stopped:
+		return // stop gives it back
+	case len(d.To) > 0:
+		n.release(ctx, d) // for those that there was no room for
+	default:
+		n.done(ctx, d)
 	}
 	n.forget(d.Event.ID)
-	if d.key == "" || lost {
-		return
-	}
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), queueTime)
-	defer stop()
-	if err := n.Records.Delete(ctx, d.key, storage.Any); err != nil {
-		n.Log.WarnContext(ctx, "an event was delivered, and its record could not be deleted: it will be delivered again", "event", d.Event.ID, "error", err)
-	}
-}
-
-// renew keeps the event for this server, and reports whether it still has it.
-func (n *Notifier) renew(ctx context.Context, d *delivery) bool {
-	if d.key == "" {
-		return true
-	}
-	d.Until = n.Now().Add(lease)
-	err := n.write(ctx, d, d.version)
-	return !errors.Is(err, storage.ErrConflict) && !errors.Is(err, storage.ErrNotFound)
 }
 
 // deliver tells one webhook of an event, as often as it takes. It returns
@@ -98,6 +86,9 @@ func (n *Notifier) deliver(ctx context.Context, e Event, name string) bool {
 	n.counts.begin(name)
 	defer n.counts.end(name)
 	wait := n.Backoff
+	if r := n.Webhooks.receiver(name); r != nil && r.config.Backoff > 0 {
+		wait = r.config.Backoff
+	}
 	for failures := 0; ; failures++ {
 		r := n.Webhooks.receiver(name)
 		if r == nil {
@@ -144,6 +135,12 @@ func (n *Notifier) tryOnce(ctx context.Context, r *receiver, e Event) (after tim
 	if r.Problem != "" {
 		return 0, errors.New(r.Problem)
 	}
+	timeout := tryTime
+	if r.config.Timeout > 0 {
+		timeout = r.config.Timeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	req, err := n.request(ctx, r, e)
 	if err != nil {
 		return 0, err

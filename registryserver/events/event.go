@@ -21,30 +21,37 @@ const (
 	Push   Action = "push"
 	Pull   Action = "pull"
 	Delete Action = "delete"
+	Mount  Action = "mount" // of a blob that another repository has
 )
 
 // Actions returns every action.
-func Actions() []Action { return []Action{Push, Pull, Delete} }
+func Actions() []Action { return []Action{Push, Pull, Delete, Mount} }
 
-// ParseAction parses "push", "pull" or "delete".
+// ParseAction parses "push", "pull", "delete" or "mount".
 func ParseAction(s string) (Action, error) {
 	if a := Action(s); slices.Contains(Actions(), a) {
 		return a, nil
 	}
-	return "", oci.Errorf(oci.CodeInvalid, "unknown action %.40q of a webhook; use push, pull or delete", s)
+	return "", oci.Errorf(oci.CodeInvalid, "unknown action %.40q of a webhook; use push, pull, delete or mount", s)
 }
 
-// Event is one thing that happened to a manifest, a tag or a repository.
+// BlobType is the media type of blobs in events: of itself, a registry knows of
+// none.
+const BlobType = "application/octet-stream"
+
+// Event is one thing that happened to a manifest, a tag, a blob or a repository.
 type Event struct {
 	ID         string    `json:"id"`
 	Time       time.Time `json:"time"`
 	Action     Action    `json:"action"`
 	Repository string    `json:"repository"`
 	Tag        string    `json:"tag,omitempty"`    // the tag that was pushed, pulled by, or deleted
-	Digest     string    `json:"digest,omitempty"` // of the manifest
+	Digest     string    `json:"digest,omitempty"` // of the manifest or blob
 	MediaType  string    `json:"media_type,omitempty"`
-	Size       int64     `json:"size,omitempty"` // bytes of the manifest
-	URL        string    `json:"url,omitempty"`  // where the manifest is
+	Size       int64     `json:"size,omitempty"`            // its bytes
+	URL        string    `json:"url,omitempty"`             // where it is
+	Blob       bool      `json:"blob,omitempty"`            // it is a blob
+	From       string    `json:"from_repository,omitempty"` // that a blob was mounted from
 
 	User      string `json:"user,omitempty"` // "" is anybody
 	Client    string `json:"client,omitempty"`
@@ -54,6 +61,11 @@ type Event struct {
 	Request   string `json:"request,omitempty"` // the request's id in the server's log
 	Server    string `json:"server,omitempty"`  // the server that answered it
 }
+
+// durable reports whether an event is told even if the server that saw it dies.
+// Pulls are too many for that, and a blob counts once a manifest has it, whose push
+// is an event.
+func (e Event) durable() bool { return (e.Action == Push || e.Action == Delete) && !e.Blob }
 
 // newID returns an id for an event.
 func newID() string { return rand.Text() }
@@ -111,6 +123,7 @@ type target struct {
 	Size       int64  `json:"size,omitempty"`
 	Length     int64  `json:"length,omitempty"` // the same; older receivers read it
 	Repository string `json:"repository"`
+	From       string `json:"fromRepository,omitempty"`
 	URL        string `json:"url,omitempty"`
 	Tag        string `json:"tag,omitempty"`
 }
@@ -135,7 +148,7 @@ type source struct {
 func distributionEvent(e Event) notification {
 	return notification{
 		ID: e.ID, Timestamp: e.Time, Action: e.Action,
-		Target:  target{MediaType: e.MediaType, Digest: e.Digest, Size: e.Size, Length: e.Size, Repository: e.Repository, URL: e.URL, Tag: e.Tag},
+		Target:  target{MediaType: e.MediaType, Digest: e.Digest, Size: e.Size, Length: e.Size, Repository: e.Repository, From: e.From, URL: e.URL, Tag: e.Tag},
 		Request: request{ID: e.Request, Addr: e.Client, Host: e.Host, Method: e.Method, UserAgent: e.UserAgent},
 		Actor:   actor{Name: e.User}, Source: source{InstanceID: e.Server},
 	}

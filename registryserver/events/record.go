@@ -1,6 +1,7 @@
 package events
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,17 +24,21 @@ type document struct {
 }
 
 type record struct {
-	Description   string    `json:"description,omitempty"`
-	URL           string    `json:"url"`
-	Format        Format    `json:"format"`
-	Repositories  []string  `json:"repositories,omitempty"`
-	Actions       []Action  `json:"actions"`
-	Enabled       bool      `json:"enabled"`
-	Secret        []byte    `json:"secret,omitempty"`
-	Authorization []byte    `json:"authorization,omitempty"`
-	Revision      string    `json:"revision"`
-	CreatedAt     time.Time `json:"created_at"`
-	UpdatedAt     time.Time `json:"updated_at"`
+	Description   string   `json:"description,omitempty"`
+	URL           string   `json:"url"`
+	Format        Format   `json:"format"`
+	Repositories  []string `json:"repositories,omitempty"`
+	Actions       []Action `json:"actions"`
+	Blobs         bool     `json:"blobs,omitempty"`
+	Enabled       bool     `json:"enabled"`
+	Secret        []byte   `json:"secret,omitempty"`
+	Authorization []byte   `json:"authorization,omitempty"`
+	// SecretRevision changes whenever one of the two does.
+	SecretRevision string    `json:"secret_revision,omitempty"`
+	CreateKey      string    `json:"create_key,omitempty"` // of the request that made it
+	Revision       string    `json:"revision"`
+	CreatedAt      time.Time `json:"created_at"`
+	UpdatedAt      time.Time `json:"updated_at"`
 }
 
 // What secrets are sealed for.
@@ -65,12 +70,34 @@ func parseDocument(value []byte) (document, error) {
 	return doc, nil
 }
 
+// set changes a record to what spec says.
+func (r *record) set(spec Spec, keys *auth.Keyring) error {
+	r.Description, r.URL, r.Format, r.Actions, r.Blobs, r.Enabled = spec.Description, spec.URL, spec.Format, spec.Actions, spec.Blobs, spec.Enabled
+	r.Repositories = nil
+	for _, glob := range spec.Repositories {
+		r.Repositories = append(r.Repositories, glob.String())
+	}
+	if err := seal(keys, secretPurpose, spec.Name, spec.Secret, &r.Secret); err != nil {
+		return err
+	}
+	if err := seal(keys, authorizationPurpose, spec.Name, spec.Authorization, &r.Authorization); err != nil {
+		return err
+	}
+	switch {
+	case len(r.Secret) == 0 && len(r.Authorization) == 0:
+		r.SecretRevision = ""
+	case spec.Secret != nil || spec.Authorization != nil:
+		r.SecretRevision = rand.Text()
+	}
+	return nil
+}
+
 // receiver opens a record. What is wrong with it is its Problem.
 func (r *record) receiver(name string, keys *auth.Keyring) *receiver {
 	out := &receiver{Webhook: Webhook{
-		Name: name, Description: r.Description, URL: r.URL, Format: r.Format, Actions: r.Actions, Enabled: r.Enabled,
+		Name: name, Description: r.Description, URL: r.URL, Format: r.Format, Actions: r.Actions, Blobs: r.Blobs, Enabled: r.Enabled,
 		HasSecret: len(r.Secret) > 0, HasAuthorization: len(r.Authorization) > 0,
-		Revision: r.Revision, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		SecretRevision: r.SecretRevision, Revision: r.Revision, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}}
 	for _, text := range r.Repositories {
 		glob, err := oci.ParseGlob(text)

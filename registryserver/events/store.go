@@ -21,9 +21,11 @@ type StoreConfig struct {
 	Records storage.Records
 	Keys    *auth.Keyring // seals secrets; without, none can be kept
 	Log     *slog.Logger  // the default is slog.Default()
-	// Poll is how often changes of other servers are looked for. The default is 30 s.
+	// Poll is how often changes of other servers are looked for. The default is a minute.
 	Poll time.Duration
 	Now  func() time.Time // the default is time.Now
+	// Endpoints are the receivers that the configuration has.
+	Endpoints []Endpoint
 	// Changed is told of each change that this server makes.
 	Changed func(ctx context.Context)
 }
@@ -32,15 +34,16 @@ type StoreConfig struct {
 // others after at most Poll.
 type Store struct {
 	StoreConfig
-	locked  chan struct{} // holds a token while the record is read or written, so that nothing older is put in force
+	fixed   map[string]*receiver // of Endpoints
+	locked  chan struct{}        // holds a token while the record is read or written, so that nothing older is put in force
 	current atomic.Pointer[snapshot]
 	failing atomic.Bool
 }
 
 // snapshot is all webhooks as they were read. It is immutable.
 type snapshot struct {
-	version   storage.Version
-	receivers map[string]*receiver
+	version  storage.Version
+	webhooks map[string]*receiver
 	// resealAt is when secrets that a previous http.secret sealed are next sealed
 	// anew. It is not at every look: while a secret is exchanged, servers differ
 	// about which is the current one, and would undo each other's work.
@@ -55,7 +58,7 @@ func OpenStore(ctx context.Context, c StoreConfig) (*Store, error) {
 		c.Log = slog.Default()
 	}
 	if c.Poll <= 0 {
-		c.Poll = 30 * time.Second
+		c.Poll = time.Minute
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -63,7 +66,11 @@ func OpenStore(ctx context.Context, c StoreConfig) (*Store, error) {
 	if c.Changed == nil {
 		c.Changed = func(context.Context) {}
 	}
-	s := &Store{StoreConfig: c, locked: make(chan struct{}, 1)}
+	s := &Store{StoreConfig: c, locked: make(chan struct{}, 1), fixed: make(map[string]*receiver)}
+	for _, e := range c.Endpoints {
+		r := e.receiver()
+		s.fixed[r.Name] = r
+	}
 	s.current.Store(&snapshot{resealAt: c.Now().Add(resealEvery)})
 	if err := s.look(ctx); err != nil {
 		return nil, err
@@ -78,7 +85,7 @@ func (s *Store) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(s.Poll - mathrand.N(s.Poll/10+1)):
+		case <-time.After(s.Poll + mathrand.N(s.Poll/10+1)):
 		}
 		if s.Refresh(ctx) == nil && !s.Now().Before(s.current.Load().resealAt) {
 			s.reseal(ctx)
@@ -137,43 +144,48 @@ func (s *Store) read(ctx context.Context) (document, storage.Version, error) {
 
 func (s *Store) install(ctx context.Context, doc document, version storage.Version) {
 	before := s.current.Load()
-	if before.receivers != nil && before.version == version {
+	if before.webhooks != nil && before.version == version {
 		return
 	}
-	next := &snapshot{version: version, receivers: make(map[string]*receiver), resealAt: before.resealAt}
+	next := &snapshot{version: version, webhooks: make(map[string]*receiver), resealAt: before.resealAt}
 	for name, r := range doc.Webhooks {
 		got := r.receiver(name, s.Keys)
 		if got.Problem != "" {
 			s.Log.ErrorContext(ctx, "a webhook cannot be delivered to", "webhook", name, "error", got.Problem)
 		}
-		next.receivers[name] = got
+		next.webhooks[name] = got
 	}
 	s.current.Store(next)
 }
 
-// matching returns the names of the webhooks that are to hear of an event.
+// matching returns the names of the receivers that are to hear of an event.
 func (s *Store) matching(e Event) []string {
 	var names []string
-	for name, r := range s.current.Load().receivers {
-		if r.wants(e) {
-			names = append(names, name)
+	for _, receivers := range []map[string]*receiver{s.fixed, s.current.Load().webhooks} {
+		for name, r := range receivers {
+			if r.wants(e) {
+				names = append(names, name)
+			}
 		}
 	}
 	slices.Sort(names)
 	return names
 }
 
-// receiver returns a webhook, or nil for one that is no more, or off.
+// receiver returns a receiver, or nil for one that is no more, or off.
 func (s *Store) receiver(name string) *receiver {
-	r := s.current.Load().receivers[name]
+	if r := s.fixed[name]; r != nil {
+		return r
+	}
+	r := s.current.Load().webhooks[name]
 	if r == nil || !r.Enabled {
 		return nil
 	}
 	return r
 }
 
-// any reports whether there is a webhook.
-func (s *Store) any() bool { return len(s.current.Load().receivers) > 0 }
+// count returns how many receivers there are.
+func (s *Store) count() int { return len(s.fixed) + len(s.current.Load().webhooks) }
 
 // reseal seals the secrets that a previous http.secret sealed with the current
 // one. Nothing else changes, revisions neither.

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 )
 
@@ -32,10 +31,12 @@ type Webhook struct {
 	Format       Format
 	Repositories []oci.Glob
 	Actions      []Action
+	Blobs        bool // also pushes, pulls and deletions of blobs
 	Enabled      bool
 	HasSecret    bool // events are signed
 	// HasAuthorization says that a value is sent in the Authorization header.
 	HasAuthorization bool
+	SecretRevision   string // changes when one of the two does
 	Problem          string // why the server cannot deliver; "" if it can
 	Revision         string // changes with every change
 	CreatedAt        time.Time
@@ -50,14 +51,11 @@ type Spec struct {
 	Format       Format
 	Repositories []oci.Glob // those of which events are told; none means all
 	Actions      []Action
+	Blobs        bool
 	Enabled      bool
 	// Secret signs events (Standard Webhooks); Authorization is sent as the header
 	// of that name. Nil keeps what is there, "" removes it.
 	Secret, Authorization *string
-	// May is asked about the webhook of that name that is there; MustExist says
-	// that there must be one.
-	May       auth.Condition
-	MustExist bool
 }
 
 // ParseURL checks the URL of a receiver.
@@ -90,7 +88,9 @@ func (s *Spec) check() error {
 	case len(s.Repositories) > maxGlobs:
 		return oci.Errorf(oci.CodeInvalid, "%d repository globs are too many; at most %d are allowed", len(s.Repositories), maxGlobs)
 	case len(s.Actions) == 0:
-		return oci.Errorf(oci.CodeInvalid, "the webhook has no actions; name at least one of push, pull and delete")
+		return oci.Errorf(oci.CodeInvalid, "the webhook has no actions; name at least one of push, pull, delete and mount")
+	case len(slices.Compact(slices.Sorted(slices.Values(s.Actions)))) < len(s.Actions):
+		return oci.Errorf(oci.CodeInvalid, "an action is named twice")
 	case s.Secret != nil && *s.Secret != "" && (len(*s.Secret) < minSecret || len(*s.Secret) > maxCredential):
 		return oci.Errorf(oci.CodeInvalid, "the secret has %d bytes; use %d to %d", len(*s.Secret), minSecret, maxCredential)
 	case s.Authorization != nil && (len(*s.Authorization) > maxCredential || !httpguts.ValidHeaderFieldValue(*s.Authorization)):
@@ -99,19 +99,29 @@ func (s *Spec) check() error {
 	return nil
 }
 
-// receiver is a webhook as it is delivered to.
+// receiver is a webhook as it is delivered to, or an endpoint of the
+// configuration.
 type receiver struct {
 	Webhook
 	secret, authorization string
+	config                Endpoint // of the configuration, else empty
 }
 
-// wants reports whether the receiver is to hear of an event.
+// wants reports whether the receiver is to hear of an event. One that has a
+// problem does: it may be over before the event is given up.
 func (r *receiver) wants(e Event) bool {
-	if !r.Enabled || r.Problem != "" || !slices.Contains(r.Actions, e.Action) {
+	switch {
+	case !r.Enabled || !slices.Contains(r.Actions, e.Action):
 		return false
+	case e.Blob && e.Action != Mount && !r.Blobs:
+		return false
+	case slices.Contains(r.config.IgnoreMediaTypes, e.MediaType):
+		return false
+	case len(r.Repositories) == 0:
+		return true
 	}
 	repo, err := oci.ParseRepository(e.Repository)
-	return err == nil && (len(r.Repositories) == 0 || slices.ContainsFunc(r.Repositories, func(g oci.Glob) bool { return g.Match(repo) }))
+	return err == nil && slices.ContainsFunc(r.Repositories, func(g oci.Glob) bool { return g.Match(repo) })
 }
 
 // host is what may be logged of the URL.
@@ -124,6 +134,9 @@ func (r *receiver) host() string {
 }
 
 func (r *receiver) headers(h http.Header) {
+	for name, values := range r.config.Headers {
+		h[name] = values
+	}
 	if r.authorization != "" {
 		h.Set("Authorization", strings.TrimSpace(r.authorization))
 	}

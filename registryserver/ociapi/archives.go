@@ -13,6 +13,7 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/archive"
+	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
@@ -109,6 +110,7 @@ func (a *API) getArchive(w http.ResponseWriter, r *http.Request, req request) er
 	if r.Method == http.MethodHead {
 		return nil
 	}
+	a.Notify(r, a.event(r, req.repo, events.Event{Action: events.Pull, Tag: req.ref.Tag.String(), Digest: m.Digest.String(), MediaType: m.MediaType, Size: int64(len(m.Content))}))
 	if err := plan.Write(r.Context(), patientWriter{w, http.NewResponseController(w)}, from); err != nil {
 		// The status is sent, so only an answer that ends early can say it.
 		a.log(r, slog.LevelWarn, "an archive was cut off", err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
@@ -35,7 +36,11 @@ func (a *API) getBlob(w http.ResponseWriter, r *http.Request, req request) error
 		http.ServeContent(w, r, "", time.Time{}, &lazyBlob{size: info.Size})
 		return nil
 	}
-	if sent, err := a.redirect(w, r, info); sent || err != nil {
+	sent, err := a.redirect(w, r, info)
+	if sent {
+		a.notifyBlob(r, req.repo, events.Event{Action: events.Pull, Digest: req.digest.String(), Size: info.Size})
+	}
+	if sent || err != nil {
 		return err
 	}
 	content, err := a.Registry.OpenBlob(r.Context(), req.repo, info, 0)
@@ -43,6 +48,7 @@ func (a *API) getBlob(w http.ResponseWriter, r *http.Request, req request) error
 		return err
 	}
 	defer content.Close()
+	a.notifyBlob(r, req.repo, events.Event{Action: events.Pull, Digest: req.digest.String(), Size: info.Size})
 	seeker, ok := content.(io.ReadSeeker)
 	if !ok {
 		seeker = &lazyBlob{size: info.Size, open: func(offset int64) (io.ReadCloser, error) {
@@ -121,9 +127,17 @@ func (a *API) deleteBlob(w http.ResponseWriter, r *http.Request, req request) er
 	if err := a.Registry.DeleteBlob(r.Context(), req.repo, req.digest); err != nil {
 		return err
 	}
+	a.notifyBlob(r, req.repo, events.Event{Action: events.Delete, Digest: req.digest.String()})
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusAccepted)
 	return nil
+}
+
+// notifyBlob tells of what happened to a blob.
+func (a *API) notifyBlob(r *http.Request, repo oci.Repository, e events.Event) {
+	e.Blob, e.MediaType, e.Repository = true, events.BlobType, repo.String()
+	e.URL = a.absolute(r, a.Prefix+"v2/"+e.Repository+"/blobs/"+e.Digest)
+	a.Notify(r, e)
 }
 
 // startUpload answers POST blobs/uploads/: a mount, a whole blob in one
@@ -133,11 +147,12 @@ func (a *API) startUpload(w http.ResponseWriter, r *http.Request, req request) e
 		return a.pushWhole(w, r, req)
 	}
 	if req.query.Has("mount") {
-		mounted, err := a.mount(r.Context(), req)
+		mounted, from, err := a.mount(r.Context(), req)
 		if err != nil {
 			return err
 		}
 		if !mounted.IsZero() {
+			a.notifyBlob(r, req.repo, events.Event{Action: events.Mount, Digest: mounted.String(), From: from.String()})
 			a.created(w, r, req.repo, mounted)
 			return nil
 		}
@@ -154,20 +169,19 @@ func (a *API) startUpload(w http.ResponseWriter, r *http.Request, req request) e
 // mount tries to link a blob that another repository has. Where that cannot
 // be, it returns no digest and the client uploads: a caller who may not pull
 // from the source learns nothing of what it holds.
-func (a *API) mount(ctx context.Context, req request) (oci.Digest, error) {
-	d, err := oci.ParseDigest(req.query.Get("mount"))
+func (a *API) mount(ctx context.Context, req request) (d oci.Digest, from oci.Repository, err error) {
+	d, err = oci.ParseDigest(req.query.Get("mount"))
 	if err != nil {
-		return d, err
+		return d, from, err
 	}
 	who := identity(ctx)
-	var from oci.Repository
 	if name := req.query.Get("from"); name != "" {
 		from, err = oci.ParseRepository(name)
 		if err == nil && !who.MayMount(from) {
 			err = a.Gate.Authorize(ctx, who, oci.Pull, from)
 		}
 		if code := oci.ErrorCode(err); code == oci.CodeUnauthorized || code == oci.CodeDenied {
-			return oci.Digest{}, nil
+			return oci.Digest{}, from, nil
 		}
 	} else {
 		// Only where policies allow it: many repositories are looked at.
@@ -177,9 +191,9 @@ func (a *API) mount(ctx context.Context, req request) (oci.Digest, error) {
 		err = a.Registry.MountBlob(ctx, from, req.repo, d)
 	}
 	if oci.ErrorCode(err) == oci.CodeBlobUnknown {
-		return oci.Digest{}, nil
+		return oci.Digest{}, from, nil
 	}
-	return d, err
+	return d, from, err
 }
 
 // pushWhole answers POST ?digest= with the blob as its body.
@@ -207,9 +221,11 @@ func (a *API) commit(w http.ResponseWriter, r *http.Request, repo oci.Repository
 	// all here, so it is stored all the same, and its next try finds it done.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitTime)
 	defer cancel()
-	_, err := a.Registry.CommitUpload(ctx, repo, up, want, since)
+	info, err := a.Registry.CommitUpload(ctx, repo, up, want, since)
 	if err != nil {
 		_ = up.Close()
+	} else {
+		a.notifyBlob(r, repo, events.Event{Action: events.Push, Digest: want.String(), Size: info.Size})
 	}
 	if oci.ErrorCode(err) == oci.CodeBlobUploadUnknown && a.arrives(ctx, repo, want) {
 		err = nil // another request has ended the upload meanwhile

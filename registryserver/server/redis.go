@@ -17,6 +17,7 @@ const (
 	changedUsers        = "users"
 	changedTokens       = "tokens"
 	changedCertificates = "certificates"
+	changedWebhooks     = "webhooks"
 	changedEpoch        = "epoch"
 )
 
@@ -75,6 +76,8 @@ func (s *Server) followRedis(users *auth.Directory, images *registry.Registry) {
 			s.issued.Forget()
 		case changedCertificates:
 			err = s.installed.Refresh(ctx)
+		case changedWebhooks:
+			err = s.webhooks.Refresh(ctx)
 		case changedEpoch:
 			err = images.Look(ctx)
 		}
@@ -83,7 +86,7 @@ func (s *Server) followRedis(users *auth.Directory, images *registry.Registry) {
 		}
 	}
 	s.tasks = append(s.tasks, func(ctx context.Context) error {
-		if err := s.redis.Run(ctx, []string{changedUsers, changedTokens, changedCertificates, changedEpoch}, heard); err != nil {
+		if err := s.redis.Run(ctx, []string{changedUsers, changedTokens, changedCertificates, changedWebhooks, changedEpoch}, heard); err != nil {
 			return fmt.Errorf("redis: %w", err)
 		}
 		return nil

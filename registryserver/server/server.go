@@ -21,6 +21,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/awshost"
 	"github.com/registrykit/terraform-provider-registry/registryserver/certificates"
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
+	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/ociapi"
 	"github.com/registrykit/terraform-provider-registry/registryserver/rediscache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
@@ -44,6 +45,8 @@ type Server struct {
 	// installed are the certificates of the admin API; they are kept also where
 	// there is no TLS yet.
 	installed *certificates.Store
+	webhooks  *events.Store
+	notifier  *events.Notifier
 	redis     *rediscache.Cache             // nil: there is none
 	host      *awshost.Host                 // nil: nothing of AWS is configured
 	records   storage.Records               // for the reports of starts
@@ -108,6 +111,9 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	if err := s.openTLS(ctx, records); err != nil {
 		return nil, err
 	}
+	if err := s.openWebhooks(ctx, records); err != nil {
+		return nil, err
+	}
 	s.tasks = append(s.tasks, images.Watch)
 	s.followRedis(users, images)
 	s.sweepUploads(blobs)
@@ -116,7 +122,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	collections := s.collect(images)
 	admin, err := adminapi.New(adminapi.Config{
 		Gate: s.gate, Directory: users, Tokens: s.issued, Registry: images, Certificates: s.installed, Log: s.log,
-		Server: s.describe, DeletesDisabled: c.Storage.Delete != nil && !*c.Storage.Delete || c.Storage.ReadOnly,
+		Webhooks: s.webhooks, Notify: s.notify, Server: s.describe, DeletesDisabled: c.Storage.Delete != nil && !*c.Storage.Delete || c.Storage.ReadOnly,
 		ReadOnly: c.Storage.ReadOnly, Collections: collections, Grace: c.collectOptions("").Grace,
 	})
 	if err != nil {
@@ -143,7 +149,7 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) ociConfig(images *registry.Registry, keys *auth.Keyring) ociapi.Config {
 	c := s.config
 	return ociapi.Config{
-		Registry: images, Gate: s.gate, Keys: keys, Log: s.log,
+		Registry: images, Gate: s.gate, Keys: keys, Log: s.log, Notify: s.notify,
 		Prefix: s.prefix(), Host: c.HTTP.Host, Headers: c.HTTP.Headers,
 		RelativeURLs: c.HTTP.Host == nil && (c.HTTP.RelativeURLs == nil || *c.HTTP.RelativeURLs),
 		TrustedProxy: s.fromTrustedProxy,
@@ -255,9 +261,9 @@ func (s *Server) describe() client.Server {
 
 // capabilities are what not every server of this version can do.
 func (s *Server) capabilities() []string {
-	can := []string{"access", "tokens", "collections", "retention"}
+	can := []string{"access", "tokens", "collections", "retention", "webhooks"}
 	if s.config.HTTP.Secret != "" {
-		can = append(can, "certificates") // there is a secret to encrypt their keys with
+		can = append(can, "certificates", "webhook_secrets") // there is a secret to encrypt keys and secrets with
 	}
 	return can
 }
