@@ -7,7 +7,6 @@ package events
 import (
 	"crypto/rand"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
@@ -29,10 +28,8 @@ func Actions() []Action { return []Action{Push, Pull, Delete, Mount} }
 
 // ParseAction parses "push", "pull", "delete" or "mount".
 func ParseAction(s string) (Action, error) {
-	if a := Action(s); slices.Contains(Actions(), a) {
-		return a, nil
-	}
-	return "", oci.Errorf(oci.CodeInvalid, "unknown action %.40q of a webhook; use push, pull, delete or mount", s)
+	a, err := oci.ParseWebhookAction(s)
+	return Action(a), err
 }
 
 // BlobType is the media type of blobs in events: of itself, a registry knows of
@@ -86,10 +83,8 @@ func Formats() []Format { return []Format{Distribution, CloudEvents} }
 
 // ParseFormat parses "distribution" or "cloudevents".
 func ParseFormat(s string) (Format, error) {
-	if f := Format(s); slices.Contains(Formats(), f) {
-		return f, nil
-	}
-	return "", oci.Errorf(oci.CodeInvalid, "unknown format %.40q of a webhook; use distribution or cloudevents", s)
+	f, err := oci.ParseWebhookFormat(s)
+	return Format(f), err
 }
 
 // write returns the event as a request's body, and its Content-Type.

@@ -71,19 +71,3 @@ func FuzzWebhooks(f *testing.F) {
 		}
 	})
 }
-
-// FuzzParseURL: what is taken can be requested.
-func FuzzParseURL(f *testing.F) {
-	for _, s := range []string{"http://ci.example.com/hook", "https://[::1]:8443/?a=b", "http://%zz", "http://a:b@c/", "//a", "http://a/#b"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if ParseURL(s) != nil {
-			return
-		}
-		req, err := http.NewRequest(http.MethodPost, s, http.NoBody)
-		if err != nil || req.URL.Host == "" || req.URL.User != nil {
-			t.Errorf("%q: %v", s, err)
-		}
-	})
-}

@@ -7,20 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
-
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 )
 
-// Bounds of a webhook.
-const (
-	maxWebhooks    = 50
-	maxURL         = 2048
-	maxGlobs       = 100
-	maxCredential  = 4096
-	minSecret      = 16
-	maxDescription = 1024
-)
+// maxWebhooks bounds the record that has them all.
+const maxWebhooks = 50
 
 // Webhook is a receiver of events as the admin API shows it. It never holds a
 // secret.
@@ -58,43 +49,31 @@ type Spec struct {
 	Secret, Authorization *string
 }
 
-// ParseURL checks the URL of a receiver.
-func ParseURL(s string) error {
-	u, err := url.Parse(s)
-	switch {
-	case len(s) > maxURL:
-		return oci.Errorf(oci.CodeInvalid, "the url has %d bytes; at most %d are allowed", len(s), maxURL)
-	case err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
-		// Without the URL itself: it may hold a password.
-		return oci.Errorf(oci.CodeInvalid, "the url is not an absolute http or https URL, such as https://ci.example.com/hooks/registry")
-	case u.User != nil:
-		return oci.Errorf(oci.CodeInvalid, "the url holds a user name or password, which everybody who may list webhooks would see; put them into authorization")
-	case u.Fragment != "":
-		return oci.Errorf(oci.CodeInvalid, "the url has a fragment (#), which is never sent; remove it")
-	}
-	return nil
-}
-
 func (s *Spec) check() error {
 	if _, err := oci.ParseWebhookName(s.Name); err != nil {
 		return err
 	}
-	if err := ParseURL(s.URL); err != nil {
+	if _, err := oci.ParseWebhookURL(s.URL); err != nil {
+		return err
+	}
+	if err := oci.CheckDescription(s.Description); err != nil {
 		return err
 	}
 	switch {
-	case len(s.Description) > maxDescription:
-		return oci.Errorf(oci.CodeInvalid, "the description has %d bytes; at most %d are allowed", len(s.Description), maxDescription)
-	case len(s.Repositories) > maxGlobs:
-		return oci.Errorf(oci.CodeInvalid, "%d repository globs are too many; at most %d are allowed", len(s.Repositories), maxGlobs)
+	case len(s.Repositories) > oci.MaxWebhookGlobs:
+		return oci.Errorf(oci.CodeInvalid, "%d repository globs are too many; at most %d are allowed", len(s.Repositories), oci.MaxWebhookGlobs)
 	case len(s.Actions) == 0:
 		return oci.Errorf(oci.CodeInvalid, "the webhook has no actions; name at least one of push, pull, delete and mount")
 	case len(slices.Compact(slices.Sorted(slices.Values(s.Actions)))) < len(s.Actions):
 		return oci.Errorf(oci.CodeInvalid, "an action is named twice")
-	case s.Secret != nil && *s.Secret != "" && (len(*s.Secret) < minSecret || len(*s.Secret) > maxCredential):
-		return oci.Errorf(oci.CodeInvalid, "the secret has %d bytes; use %d to %d", len(*s.Secret), minSecret, maxCredential)
-	case s.Authorization != nil && (len(*s.Authorization) > maxCredential || !httpguts.ValidHeaderFieldValue(*s.Authorization)):
-		return oci.Errorf(oci.CodeInvalid, "authorization cannot be a header; it must be one line of at most %d bytes", maxCredential)
+	}
+	if s.Secret != nil && *s.Secret != "" {
+		if err := oci.CheckWebhookSecret(*s.Secret); err != nil {
+			return err
+		}
+	}
+	if s.Authorization != nil && *s.Authorization != "" {
+		return oci.CheckWebhookAuthorization(*s.Authorization)
 	}
 	return nil
 }
