@@ -60,6 +60,7 @@ func TestExamples(t *testing.T) {
 		"resources/registry_repository/resource*.tf",
 		"resources/registry_retention_policy/resource*.tf",
 		"data-sources/registry_retention_preview/data-source*.tf",
+		"resources/registry_webhook/resource*.tf",
 		"data-sources/registry_repository/data-source*.tf",
 		"data-sources/registry_repositories/data-source*.tf",
 		"data-sources/registry_server/data-source*.tf",
@@ -97,6 +98,7 @@ func TestExamplesImport(t *testing.T) {
 		"registry_server_certificate.main": "main",
 		"registry_repository.app":          "team/app",
 		"registry_retention_policy.ci":     "ci",
+		"registry_webhook.ci":              "ci",
 	} {
 		t.Run(name, func(t *testing.T) {
 			kind, _, _ := strings.Cut(name, ".")

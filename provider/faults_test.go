@@ -120,6 +120,7 @@ func TestHangingServer(t *testing.T) {
 		"policy":     {policyTeam, http.MethodPost, func(*testing.T, *testServer) string { return team(rule("a", "pull")) }},
 		"retention":  {retentionCI, http.MethodPost, func(*testing.T, *testServer) string { return ci(`{ action = "keep", newest = 1 }`) }},
 		"repository": {repositoryApp, http.MethodPost, func(*testing.T, *testServer) string { return appRepository() }},
+		"webhook":    {webhookCI, http.MethodPost, func(*testing.T, *testServer) string { return ciHook(`secret = "a-secret-of-bytes-1"`) }},
 		"tag": {tagStable, http.MethodPut, func(t *testing.T, s *testServer) string {
 			return stable(s.pushIndex(t, "team/api", "1", "v1"))
 		}},

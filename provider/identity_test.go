@@ -27,6 +27,9 @@ func TestIdentities(t *testing.T) {
 	if _, err := s.admin.CreateRetentionPolicy(t.Context(), client.RetentionPolicySpec{Name: "ci", Repositories: []string{"**"}, Rules: []client.RetentionRule{{Action: oci.RetentionKeep, Newest: 1}}}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.admin.CreateWebhook(t.Context(), client.WebhookSpec{Name: "ci", URL: "https://ci.example.com/", Format: "distribution", Actions: []string{"push"}}); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ resource, attribute, name, complaint string }{
 		{"registry_user", "username", "admin", ""},
 		{"registry_policy", "name", "team", ""},
@@ -36,6 +39,8 @@ func TestIdentities(t *testing.T) {
 		{"registry_repository", "name", "none", ""},
 		{"registry_retention_policy", "name", "ci", ""},
 		{"registry_retention_policy", "name", "none", ""},
+		{"registry_webhook", "name", "ci", ""},
+		{"registry_webhook", "name", "none", ""},
 		{"registry_policy", "name", "admin", "Built-in policy"},
 		{"registry_user", "username", "no:body", "Could not read the user \"no:body\""},
 	} {

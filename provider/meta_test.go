@@ -77,7 +77,7 @@ func describedAttributes(t *testing.T, name string, attributes []*tfprotov6.Sche
 	t.Helper()
 	for _, a := range attributes {
 		described(t, name+"."+a.Name, a.Description)
-		secret := strings.Contains(a.Name, "password") || strings.Contains(a.Name, "private_key") || strings.Contains(a.Name, "token")
+		secret := strings.Contains(a.Name, "password") || strings.Contains(a.Name, "private_key") || strings.Contains(a.Name, "token") || strings.Contains(a.Name, "secret") || strings.Contains(a.Name, "authorization")
 		if secret && !a.Sensitive && !strings.HasSuffix(a.Name, "_version") && !strings.HasSuffix(a.Name, "_policy") && !strings.HasPrefix(a.Name, "has_") {
 			t.Errorf("%s.%s is not sensitive", name, a.Name)
 		}

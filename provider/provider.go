@@ -78,7 +78,7 @@ func (p *registryProvider) Metadata(_ context.Context, _ provider.MetadataReques
 func (p *registryProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
 	notEmpty := []validator.String{stringvalidator.LengthAtLeast(1)}
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Manages a [Registry Kit](https://github.com/registrykit/terraform-provider-registry) server, a private OCI and Docker registry: its users, policies, repositories, tags and images; and what it stands on: certificates and its S3 bucket. Certificates, objects in AWS and functions need no server, so the provider block may be empty.",
+		MarkdownDescription: "Manages a [Registry Kit](https://github.com/registrykit/terraform-provider-registry) server, a private OCI and Docker registry: its users, policies, webhooks, repositories, tags and images; and what it stands on: certificates and its S3 bucket. Certificates, objects in AWS and functions need no server, so the provider block may be empty.",
 		Attributes: map[string]schema.Attribute{
 			"endpoint": schema.StringAttribute{
 				Optional:            true,
@@ -140,6 +140,7 @@ func (p *registryProvider) Resources(context.Context) []func() resource.Resource
 		func() resource.Resource { return &repositoryResource{} },
 		func() resource.Resource { return &retentionPolicyResource{} },
 		func() resource.Resource { return &userResource{} },
+		func() resource.Resource { return &webhookResource{} },
 	}
 }
 

@@ -63,6 +63,20 @@ resource "registry_user" "hash" {
   password_hash = var.hash
   %[2]s
 }
+resource "registry_webhook" "clear" {
+  name          = "clear"
+  url           = "https://ci.example.com/"
+  secret        = var.clear
+  authorization = var.clear
+}
+resource "registry_webhook" "wo" {
+  name                     = "wo"
+  url                      = "https://ci.example.com/"
+  secret_wo                = var.write_only
+  secret_wo_version        = 1
+  authorization_wo         = var.write_only
+  authorization_wo_version = 1
+}
 `, s.url, extra) + serverConfig()
 	}
 	key := ""
@@ -70,6 +84,8 @@ resource "registry_user" "hash" {
 		resource.TestStep{Config: text(""), ConfigVariables: values, ConfigStateChecks: []statecheck.StateCheck{
 			statecheck.ExpectSensitiveValue("registry_user.clear", tfjsonpath.New("password")),
 			statecheck.ExpectSensitiveValue("registry_user.hash", tfjsonpath.New("password_hash")),
+			statecheck.ExpectSensitiveValue("registry_webhook.clear", tfjsonpath.New("secret")),
+			statecheck.ExpectSensitiveValue("registry_webhook.clear", tfjsonpath.New("authorization")),
 			statecheckFunc(func(req statecheck.CheckStateRequest) error {
 				key, _ = stateOf(req, certificateServer)["private_key_pem"].(string)
 				return nil
@@ -115,7 +131,7 @@ func TestWriteOnlySecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	absent := statecheckFunc(func(req statecheck.CheckStateRequest) error {
-		text := fmt.Sprint(stateOf(req, "registry_user.alice"), stateOf(req, certificateServer)["issuer"])
+		text := fmt.Sprint(stateOf(req, "registry_user.alice"), stateOf(req, webhookCI), stateOf(req, certificateServer)["issuer"])
 		if strings.Contains(text, secretWriteOnly) || strings.Contains(text, strings.Split(string(key), "\n")[1]) {
 			return fmt.Errorf("the state holds a secret: %s", text)
 		}
@@ -123,6 +139,7 @@ func TestWriteOnlySecrets(t *testing.T) {
 	})
 	unitTest(t, testProvider(), resource.TestStep{
 		Config: s.config("%s", alice(fmt.Sprintf("password_wo = %q", secretWriteOnly), "password_wo_version = 1")) +
+			ciHook(fmt.Sprintf("secret_wo = %[1]q\n authorization_wo = %[1]q", secretWriteOnly), "secret_wo_version = 1", "authorization_wo_version = 1") +
 			serverConfig(fmt.Sprintf("issuer = {\n certificate_pem = file(%q)\n private_key_pem_wo = file(%q)\n }", files("ca.pem"), files("ca.key"))),
 		ConfigStateChecks: []statecheck.StateCheck{absent, s.logsIn("alice", secretWriteOnly)},
 	})

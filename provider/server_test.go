@@ -299,6 +299,9 @@ func (s *testServer) isEmpty(t *testing.T) {
 	for p, err := range s.admin.ListRetentionPolicies(t.Context()) {
 		t.Errorf("the retention policy %q is left, %v", p.Name, err)
 	}
+	for h, err := range s.admin.ListWebhooks(t.Context()) {
+		t.Errorf("the webhook %q is left, %v", h.Name, err)
+	}
 	for token, err := range s.admin.ListTokens(t.Context()) {
 		t.Errorf("the token %s is left, %v", token.ID, err)
 	}

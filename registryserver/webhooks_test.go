@@ -433,3 +433,53 @@ func TestWebhookRequests(t *testing.T) {
 	}
 	soon(t, "the events", func() bool { return len(hooks.all("/ci", 200)) >= 4 })
 }
+
+// TestNotifications: distribution's own configuration, with the events that it
+// sends; events for endpoints wait as those of webhooks do.
+func TestNotifications(t *testing.T) {
+	t.Parallel()
+	hooks, root := newReceiver(t), t.TempDir()
+	config := filesystemConfig(root) + fmt.Sprintf(`
+notifications:
+  events: {includereferences: true}
+  endpoints:
+  - {name: all, url: %[1]q, headers: {Authorization: [Bearer of news]}, timeout: 5s, threshold: 3, backoff: 10ms}
+  - {name: some, url: %[2]q, ignore: {actions: [pull], mediatypes: [application/octet-stream]}}
+  - {name: off, disabled: true, url: %[1]q}
+`, hooks.URL+"/all", hooks.URL+"/some")
+	first, metrics := webhookServer(t, config)
+	pushTinyTo(t, first, "app", "v1", 1)
+	do(t, http.MethodGet, first.URL+"/v2/app/manifests/v1", nil, "Accept", tinyType)
+	all, some := []string{"pull manifest app:v1", "push blob app:", "push blob app:", "push manifest app:v1"}, []string{"push manifest app:v1"}
+	soon(t, "the events", func() bool {
+		return len(hooks.events(t, "/all")) >= len(all) && len(hooks.events(t, "/some")) >= len(some)
+	})
+	if got := hooks.events(t, "/all"); !slices.Equal(got, all) {
+		t.Errorf("got %q", got)
+	}
+	if got := hooks.events(t, "/some"); !slices.Equal(got, some) {
+		t.Errorf("got %q", got)
+	}
+	for _, d := range hooks.all("/all", 200) {
+		if d.header.Get("Authorization") != "Bearer of news" {
+			t.Errorf("%v", d.header)
+		}
+	}
+	if _, page := do(t, http.MethodGet, metrics, nil); !strings.Contains(string(page), `registry_notifications_events_total{endpoint="all",type="Successes"} 4`) {
+		t.Error("the metrics lack the endpoint")
+	}
+	if !strings.Contains(first.output.String(), "includereferences") {
+		t.Error("nothing says that includereferences has no effect")
+	}
+	hooks.status.Store(http.StatusBadGateway)
+	pushTinyTo(t, first, "app", "v2", 2)
+	soon(t, "a second try", func() bool { return len(hooks.all("/some", http.StatusBadGateway)) > 1 })
+	first.stopCleanly(t)
+	hooks.status.Store(http.StatusOK)
+	second, _ := webhookServer(t, config)
+	defer second.stopCleanly(t)
+	soon(t, "the event after a restart", func() bool { return slices.Contains(hooks.events(t, "/some"), "push manifest app:v2") })
+	if answer := admin(t, second, http.MethodGet, "/webhooks", "", http.StatusOK); strings.Contains(string(answer), "some") {
+		t.Errorf("an endpoint of the configuration is a webhook: %s", answer)
+	}
+}

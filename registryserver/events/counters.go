@@ -2,6 +2,7 @@ package events
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -42,19 +43,23 @@ func (n *Notifier) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(n.counts.queued, prometheus.GaugeValue, float64(max(n.queue.waiting.Load(), 0)))
 }
 
+// label is a receiver's name in metrics: that of an endpoint of the configuration
+// is as distribution has it.
+func label(receiver string) string { return strings.TrimPrefix(receiver, endpointPrefix) }
+
 func (c counters) begin(webhook string) {
-	c.events.WithLabelValues(webhook, "Events").Inc()
-	c.pending.WithLabelValues(webhook).Inc()
+	c.events.WithLabelValues(label(webhook), "Events").Inc()
+	c.pending.WithLabelValues(label(webhook)).Inc()
 }
 
-func (c counters) end(webhook string) { c.pending.WithLabelValues(webhook).Dec() }
+func (c counters) end(webhook string) { c.pending.WithLabelValues(label(webhook)).Dec() }
 
-func (c counters) failed(webhook string) { c.events.WithLabelValues(webhook, "Failures").Inc() }
+func (c counters) failed(webhook string) { c.events.WithLabelValues(label(webhook), "Failures").Inc() }
 
 func (c counters) answered(webhook string, status int) {
-	c.status.WithLabelValues(webhook, strconv.Itoa(status)).Inc()
+	c.status.WithLabelValues(label(webhook), strconv.Itoa(status)).Inc()
 	if status/100 == 2 {
-		c.events.WithLabelValues(webhook, "Successes").Inc()
+		c.events.WithLabelValues(label(webhook), "Successes").Inc()
 		return
 	}
 	c.failed(webhook)
@@ -62,6 +67,6 @@ func (c counters) answered(webhook string, status int) {
 
 func (c counters) drop(webhooks []string) {
 	for _, webhook := range webhooks {
-		c.events.WithLabelValues(webhook, "Dropped").Inc()
+		c.events.WithLabelValues(label(webhook), "Dropped").Inc()
 	}
 }

@@ -138,7 +138,17 @@ func TestConfigErrors(t *testing.T) {
 
 		// Refused by name
 		{name: "proxy", environ: []string{"REGISTRY_PROXY_REMOTEURL=https://registry-1.docker.io"}, want: []string{"proxy.remoteurl (REGISTRY_PROXY_REMOTEURL): a pull-through cache is" + refused}},
-		{name: "notifications", yaml: "version: 0.1\nnotifications:\n  endpoints:\n  - {disabled: true}\n  - {name: x}", want: []string{"notifications.endpoints[1] (line 5): event notifications are" + refused + " or set disabled: true"}},
+		{name: "notifications", yaml: "version: 0.1\nnotifications:\n  endpoints:\n  - {disabled: true}\n  - {name: x}\n  - {name: x, url: 'http://a:hunter2@h/', headers: {'a b': [c], d: [\"e\\nf\"]}, timeout: soon, ignore: {actions: [look]}}\n  - {url: 'h:80'}", want: []string{
+			"notifications.endpoints[1].url (line 5): is no absolute http or https URL; write one, such as https://ci.example.com/events, or set disabled: true",
+			"notifications.endpoints[2].headers.a b (line 6): is not the name of a header; use letters, digits and -",
+			"notifications.endpoints[2].headers.d[0] (line 6): is not allowed; use text without line breaks",
+			`notifications.endpoints[2].ignore.actions (line 6): "look" is not allowed; use push, pull, delete or mount`,
+			"notifications.endpoints[2].name (line 6): is the name of another endpoint, too; write another one",
+			"notifications.endpoints[3].url (line 7): is no absolute http or https URL; write one, such as https://ci.example.com/events, or set disabled: true",
+			"notifications.endpoints[3].name (line 7): is missing; write what the endpoint is called in metrics and in the queue, or set disabled: true",
+			`notifications.endpoints[2].timeout (line 6): "soon" is not allowed; use a duration with a unit, such as 30s, 5m or 168h`,
+		}},
+		{name: "notifications of another form", yaml: "version: 0.1\nnotifications: {endpoints: hunter2}", want: []string{"notifications.endpoints (line 2): is text; use a list of endpoints"}},
 		{name: "middleware", yaml: "version: 0.1\nmiddleware: {registry: [{name: a}], repository: [{name: b}], storage: [{name: c}]}", want: []string{
 			"middleware.registry[0] (line 2): middleware is" + refused + " or set disabled: true",
 			"middleware.repository[0] (line 2): middleware is" + refused + " or set disabled: true",

@@ -19,6 +19,7 @@ func FuzzLoadConfig(f *testing.F) {
 		"version: 0.1\nstorage: {filesystem: {rootdirectory: /x}, delete: {enabled: yes}, maintenance: {readonly: {enabled: on}}}",
 		"version: 0.1\nx: &x {<<: *x}\n", "version: 0.1\nauth: {token: {realm: r, signingalgorithms: [ES256]}}\n",
 		"version: 0.1\nlog: {fields: {a: 1, b: 1.5e3, c: .nan, d: ~, e: [1, {f: \"\\0\"}], f: 2020-01-01}}\nloglevel: warn",
+		"version: 0.1\nnotifications: {endpoints: [{name: a, url: 'http://b:c@d/e?f', headers: {g: [h, i]}, timeout: 1s, ignore: {actions: [pull]}}, {disabled: true}]}",
 		"version: 0.1\nvalidation: {manifests: {urls: {allow: [a]}, indexes: {platforms: list, platformlist: [{os: a, architecture: b}]}}}",
 		"a: b\n---\nc: d", "- ? a\n", "version: 0.1\nadmin: {username: a, password: b}\nmiddleware: {storage: [{name: a, disabled: true}]}",
 	} {

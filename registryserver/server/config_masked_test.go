@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,6 +50,18 @@ func masked(c *Config) *Config {
 		hide(&redis.Password)
 		hide(&redis.SentinelPassword)
 		m.Redis = &redis
+	}
+	m.Endpoints = nil
+	for _, e := range c.Endpoints {
+		e.URL = e.shownURL()
+		headers := map[string][]Secret{}
+		for name, values := range e.Headers {
+			headers[name] = slices.Repeat([]Secret{secretMask}, len(values))
+		}
+		if e.Headers = headers; len(headers) == 0 {
+			e.Headers = nil
+		}
+		m.Endpoints = append(m.Endpoints, e)
 	}
 	m.HTTP.PreviousSecrets = nil
 	for range c.HTTP.PreviousSecrets {

@@ -67,21 +67,5 @@ func otherSettings() []setting {
 	for _, driver := range []string{"azure", "gcs", "inmemory", "oss", "swift"} {
 		all = append(all, setting{"storage." + driver, asFree()})
 	}
-	return append(all, notificationSettings()...)
-}
-
-func notificationSettings() []setting {
-	return []setting{
-		{"notifications.events.includereferences", asBool(nil)},
-		{"notifications.endpoints[].name", asText(nil)},
-		{"notifications.endpoints[].disabled", asBool(nil)},
-		{"notifications.endpoints[].url", asSecret(nil)}, // may hold a token
-		{"notifications.endpoints[].headers.*[]", asSecret(nil)},
-		{"notifications.endpoints[].timeout", asDuration(nil)},
-		{"notifications.endpoints[].threshold", asInt(nil, math.MinInt)},
-		{"notifications.endpoints[].backoff", asDuration(nil)},
-		{"notifications.endpoints[].ignoredmediatypes", asTexts(nil)},
-		{"notifications.endpoints[].ignore.mediatypes", asTexts(nil)},
-		{"notifications.endpoints[].ignore.actions", asTexts(nil)},
-	}
+	return all
 }

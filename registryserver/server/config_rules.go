@@ -32,6 +32,9 @@ func (l *configLoader) finish(environ []string) {
 		c.Validation.Disabled = false
 	}
 	l.mustBePositive("health.storagedriver.interval", c.Health.StorageDriver.Interval)
+	if references, _ := parseBool(l.root.at("notifications.events.includereferences").text); references && len(c.Endpoints) > 0 {
+		l.warnAt("notifications.events.includereferences", "has no effect in registryserver; notifications do not list what a manifest refers to")
+	}
 	l.warnOfTracing(environ)
 }
 

@@ -66,6 +66,7 @@ func (c *Config) settings() []setting {
 	all = append(all, c.AWS.settings()...)
 	all = append(all, c.GC.settings()...)
 	all = append(all, c.Audit.settings()...)
+	all = append(all, notificationSettings(&c.Endpoints)...)
 	return append(all, []setting{
 		{"admin.username", asText(&c.Admin.Username)},
 		{"admin.password", asSecret(&c.Admin.Password)},

@@ -220,6 +220,10 @@ func TestConfigKeys(t *testing.T) {
 		}},
 		// Parsed, and without anything active in them neither refused nor in force.
 		{set: "log.hooks=[{disabled: true, type: mail, levels: [panic], options: {smtp: {addr: a, username: u, password: p, insecure: true}, from: f, to: [t]}}]"},
+		{set: "notifications={endpoints: [{name: n, url: 'http://h/x', headers: {Authorization: [Bearer x]}, timeout: 1s, threshold: 10, backoff: 2s, ignoredmediatypes: [a], ignore: {actions: [pull], mediatypes: [b]}}, {name: off, disabled: true}]}", want: func(c *Config) {
+			c.Endpoints = []EndpointConfig{{Name: "n", URL: "http://h/x", Headers: map[string][]Secret{"Authorization": {"Bearer x"}}, Timeout: time.Second, Backoff: 2 * time.Second,
+				IgnoredMediaTypes: []string{"a"}, IgnoreMediaTypes: []string{"b"}, IgnoreActions: []string{"pull"}}}
+		}},
 		{set: "notifications={events: {includereferences: true}, endpoints: [{name: n, disabled: true, url: 'http://x', headers: {Authorization: [Bearer x]}, timeout: 1s, threshold: 10, backoff: 1s, ignore: {actions: [pull]}}]}"},
 		{set: "redis={dialtimeout: 10ms, pool: {maxidle: 16}}"},
 		{set: "redis={addr: 'r:6379', password: x, db: 1, dialtimeout: 10ms, pool: {maxidle: 16, maxactive: 64, idletimeout: 300s}}", want: func(c *Config) {

@@ -28,6 +28,7 @@ type Config struct {
 
 	TracingEnabled bool // over OTLP, as the OTEL_ variables say
 	Audit          AuditConfig
+	Endpoints      []EndpointConfig // of notifications
 }
 
 // LogConfig says what is logged, and how.

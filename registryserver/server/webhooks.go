@@ -19,7 +19,11 @@ func (s *Server) openWebhooks(ctx context.Context, records storage.Records) erro
 	if err != nil {
 		return err
 	}
-	s.webhooks, err = events.OpenStore(ctx, events.StoreConfig{Records: records, Keys: keys, Log: s.log, Changed: s.announce(changedWebhooks)})
+	c := events.StoreConfig{Records: records, Keys: keys, Log: s.log, Changed: s.announce(changedWebhooks)}
+	for _, e := range s.config.Endpoints {
+		c.Endpoints = append(c.Endpoints, e.endpoint())
+	}
+	s.webhooks, err = events.OpenStore(ctx, c)
 	if err != nil {
 		return fmt.Errorf("webhooks: %w", err)
 	}

@@ -1,0 +1,4 @@
+import {
+  to = registry_webhook.ci
+  id = "ci"
+}
