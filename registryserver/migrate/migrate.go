@@ -1,6 +1,6 @@
 // Package migrate brings all that a registry keeps from one storage to another,
 // while a server goes on serving from the first: blobs, links, tags, referrers,
-// users, policies, tokens, settings and certificates. It knows the two interfaces
+// users, policies, tokens, settings, webhooks and certificates. It knows the two interfaces
 // of package storage, and nothing of directories or buckets.
 package migrate
 
@@ -191,8 +191,9 @@ func (m *migration) passes(ctx context.Context) error {
 }
 
 // The records that are brought over. What else there is belongs to one storage:
-// its index and epoch, its secret, uploads and locks, and when images were pulled:
-// in the new one all are as if they were just pushed.
+// its index and epoch, its secret, uploads and locks, events, which its servers
+// deliver, and when images were pulled: in the new one all are as if they were
+// just pushed.
 func folders(o Options) []string {
 	all := []string{
 		storage.DistributionRoot + "/repositories/",
@@ -202,6 +203,7 @@ func folders(o Options) []string {
 		storage.KitRoot + "/repository-settings/",
 		storage.KitRoot + "/retention-policies",
 		storage.KitRoot + "/tokens/",
+		storage.KitRoot + "/webhooks",
 	}
 	if o.WithoutKeys {
 		all = slices.DeleteFunc(all, func(folder string) bool { return isKeys(folder) })
