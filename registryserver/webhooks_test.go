@@ -483,3 +483,29 @@ notifications:
 		t.Errorf("an endpoint of the configuration is a webhook: %s", answer)
 	}
 }
+
+// TestWebhooksOverRedis: with Redis, a server hears at once of a webhook that
+// another one made, changed or removed.
+func TestWebhooksOverRedis(t *testing.T) {
+	t.Parallel()
+	hooks, bucket, redis := newReceiver(t), startS3(t), startRedis(t)
+	config := bucket.config() + fmt.Sprintf("redis: {addrs: [%q]}\n", redis.addr)
+	first, _ := webhookServer(t, config)
+	defer first.stopCleanly(t)
+	second, _ := webhookServer(t, config)
+	defer second.stopCleanly(t)
+	n := 0
+	hears := func(path string) bool {
+		before := len(hooks.all(path, 200))
+		n++
+		pushTinyTo(t, second, "app", fmt.Sprintf("v%d", n), n)
+		time.Sleep(200 * time.Millisecond)
+		return len(hooks.all(path, 200)) > before
+	}
+	admin(t, first, http.MethodPost, "/webhooks", fmt.Sprintf(`{"name":"ci","url":"%s/one"}`, hooks.URL), http.StatusCreated)
+	soon(t, "the webhook of the other server", func() bool { return hears("/one") })
+	admin(t, first, http.MethodPut, "/webhooks/ci", fmt.Sprintf(`{"url":"%s/two"}`, hooks.URL), http.StatusOK)
+	soon(t, "its new URL", func() bool { return hears("/two") })
+	admin(t, first, http.MethodDelete, "/webhooks/ci", "", http.StatusNoContent)
+	soon(t, "its end", func() bool { return !hears("/two") })
+}
