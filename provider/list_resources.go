@@ -77,6 +77,23 @@ func policyList() list.ListResource {
 	}
 }
 
+func webhookList() list.ListResource {
+	name := func(h client.Webhook) string { return h.Name }
+	return &listResource[client.Webhook]{
+		resource: "registry_webhook", all: "webhooks", need: needWebhooks, glob: nameGlobSyntax, rule: nameGlobRule(),
+		items: func(ctx context.Context, api *client.Client, glob types.String) iter.Seq2[client.Webhook, error] {
+			return chosen(api.ListWebhooks(ctx), func(h client.Webhook) bool { return nameMatches(glob, name(h)) })
+		},
+		name:     name,
+		identity: func(h client.Webhook) any { return webhookIdentity{types.StringValue(h.Name)} },
+		model: func(ctx context.Context, h client.Webhook, diags *diag.Diagnostics) any {
+			var m webhookModel
+			m.observe(ctx, h, diags)
+			return &m
+		},
+	}
+}
+
 func repositoryList() list.ListResource {
 	return &listResource[client.Repository]{
 		resource: "registry_repository", all: "repositories", need: needRepositories, rule: globRule(),

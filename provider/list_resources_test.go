@@ -104,6 +104,15 @@ func TestListResources(t *testing.T) {
 	if !slices.Equal(policies.names, []string{"team"}) || len(policies.errors) > 0 || !policies.values[0]["anonymous"].Equal(tftypes.NewValue(tftypes.Bool, true)) {
 		t.Errorf("%+v", policies)
 	}
+	for _, name := range []string{"cd", "ci"} {
+		if _, err := s.admin.CreateWebhook(t.Context(), client.WebhookSpec{Name: name, URL: "https://ci.example.com/", Format: "cloudevents", Actions: []string{"push"}, Secret: ptr("a-secret-of-bytes-1")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	webhooks := query(t, provider, "registry_webhook", "c?", 0, true)
+	if !slices.Equal(webhooks.names, []string{"cd", "ci"}) || len(webhooks.errors) > 0 || !webhooks.values[0]["has_secret"].Equal(tftypes.NewValue(tftypes.Bool, true)) || !webhooks.values[0]["secret"].IsNull() {
+		t.Errorf("%+v", webhooks)
+	}
 	if wrong := query(t, provider, "registry_policy", "[", 0, false); !slices.Equal(wrong.errors, []string{"Invalid pattern"}) {
 		t.Errorf("%+v", wrong)
 	}

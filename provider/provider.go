@@ -172,6 +172,7 @@ func (p *registryProvider) ListResources(context.Context) []func() list.ListReso
 		policyList,
 		repositoryList,
 		userList,
+		webhookList,
 	}
 }
 

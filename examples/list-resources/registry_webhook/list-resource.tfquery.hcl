@@ -1,0 +1,3 @@
+list "registry_webhook" "all" {
+  provider = registry
+}
