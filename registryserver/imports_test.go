@@ -36,15 +36,17 @@ var mayImport = map[string][]string{
 	"registryserver/archive":             {"registryserver/oci"},
 	"registryserver/migrate":             {"registryserver/oci", "registryserver/storage"},
 	"registryserver/transfer":            {"registryserver/archive", "registryserver/client", "registryserver/oci", "registryserver/registry"},
-	"registryserver/ociapi":              {"registryserver/archive", "registryserver/auth", "registryserver/events", "registryserver/oci", "registryserver/registry", "registryserver/storage"},
-	"registryserver/journal":             {},
-	"registryserver/adminapi": {"registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/events", "registryserver/oci",
+	"registryserver/proxycache":          {"registryserver/auth", "registryserver/oci", "registryserver/registry", "registryserver/storage", "registryserver/transfer"},
+	"registryserver/ociapi": {"registryserver/archive", "registryserver/auth", "registryserver/events", "registryserver/oci", "registryserver/proxycache",
 		"registryserver/registry", "registryserver/storage"},
+	"registryserver/journal": {},
+	"registryserver/adminapi": {"registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/events", "registryserver/oci",
+		"registryserver/proxycache", "registryserver/registry", "registryserver/storage"},
 	"modules":            {}, // no Go but for tests
 	"modules/awstest":    {},
 	"modules/image":      {}, // tests alone, too
 	"modules/image/sbom": {},
-	"registryserver/server": {"registryserver/adminapi", "registryserver/audit", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/events", "registryserver/journal", "registryserver/migrate", "registryserver/oci", "registryserver/ociapi",
+	"registryserver/server": {"registryserver/adminapi", "registryserver/audit", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/events", "registryserver/journal", "registryserver/migrate", "registryserver/oci", "registryserver/ociapi", "registryserver/proxycache",
 		"registryserver/rediscache", "registryserver/registry", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/storage/s3store"},
 }
 
@@ -54,7 +56,7 @@ var testsMayAlsoImport = map[string][]string{
 	"modules":               {"modules/awstest"},
 	"modules/image":         {"modules/awstest"},
 	"registryserver/client": {"registryserver/adminapi", "registryserver/server"},
-	"registryserver":        {"modules/awstest", "registryserver/audit"},
+	"registryserver":        {"modules/awstest", "registryserver/audit", "registryserver/client"},
 }
 
 // storesForTests may be imported by every test above them.

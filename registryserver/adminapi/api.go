@@ -17,6 +17,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
 	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/proxycache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
 
@@ -33,6 +34,8 @@ type Config struct {
 	// Notify is told what a request did to images, as package ociapi's is. Nil for
 	// nobody.
 	Notify func(*http.Request, events.Event)
+	// Proxies are pull-through caches.
+	Proxies *proxycache.Store
 	// Server says the version, storage and capabilities of the server; the rest
 	// of client.Server is filled in here.
 	Server func() client.Server
@@ -138,6 +141,11 @@ func (a *api) endpoints() []endpoint {
 		{method: "PUT", path: "/retention-policies/{policy}", handle: a.updateRetentionPolicy},
 		{method: "DELETE", path: "/retention-policies/{policy}", handle: a.deleteRetentionPolicy},
 		{method: "POST", path: "/retention-preview", handle: a.previewRetention, reads: true},
+
+		{method: "GET", path: "/proxy-caches", handle: a.listProxyCaches, query: paging},
+		{method: "GET", path: "/proxy-caches/{prefix}", handle: a.getProxyCache},
+		{method: "PUT", path: "/proxy-caches/{prefix}", handle: a.putProxyCache},
+		{method: "DELETE", path: "/proxy-caches/{prefix}", handle: a.deleteProxyCache},
 
 		{method: "GET", path: "/repositories", handle: a.listRepositories, query: paging},
 		{method: "POST", path: "/repositories", handle: a.createRepository},

@@ -61,7 +61,7 @@ func TestOnlyAdmins(t *testing.T) {
 	w.push("team/app", "v1")
 	w.want(201, "", "POST", "/users", `{"username":"ci","policies":["read-write"],"password":"ci-password"}`)
 	w.want(201, "", "POST", "/users", `{"username":"off","policies":["admin"],"enabled":false,"password":"off-password"}`)
-	fill := strings.NewReplacer("{username}", "ci", "{policy}", "admin", "{certificate}", "main", "{webhook}", "main", "{token}", strings.Repeat("0", 24), "{repository}", "team%2Fapp", "{tag}", "v1")
+	fill := strings.NewReplacer("{username}", "ci", "{policy}", "admin", "{certificate}", "main", "{webhook}", "main", "{prefix}", "hub", "{token}", strings.Repeat("0", 24), "{repository}", "team%2Fapp", "{tag}", "v1")
 	for _, e := range new(api).endpoints() {
 		for _, tc := range []struct {
 			name, password string

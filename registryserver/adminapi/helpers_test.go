@@ -22,6 +22,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
 	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/proxycache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage/storagetest"
 )
@@ -70,6 +71,9 @@ func newWorld(t *testing.T, edit func(*Config)) *world {
 		t.Fatal(err)
 	}
 	if c.Webhooks, err = events.OpenStore(t.Context(), events.StoreConfig{Records: records, Keys: keys, Log: log}); err != nil {
+		t.Fatal(err)
+	}
+	if c.Proxies, err = proxycache.OpenStore(t.Context(), proxycache.StoreConfig{Records: records, Keys: keys, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	if edit != nil {

@@ -92,6 +92,9 @@ func (a *api) putTag(r *http.Request) (answer, error) {
 	if a.ReadOnly {
 		return answer{}, oci.Errorf(oci.CodeUnsupported, "the configuration forbids pushes, and so to move tags (storage.maintenance.readonly)")
 	}
+	if err := a.Proxies.RefusePush(r.Context(), repo); err != nil {
+		return answer{}, err
+	}
 	may, err := condition(r)
 	if err != nil {
 		return answer{}, err

@@ -183,6 +183,36 @@ type WebhookSpec struct {
 	Authorization *string  `json:"authorization,omitempty"`
 }
 
+// ProxyCache is a pull-through cache: repositories whose names begin with Prefix
+// and a slash are fetched from another registry. It never holds the password.
+type ProxyCache struct {
+	Prefix      string `json:"prefix"`
+	UpstreamURL string `json:"upstream_url"`
+	Username    string `json:"username"` // "" for no login
+	HasPassword bool   `json:"has_password"`
+	// CredentialRevision is as a user's.
+	CredentialRevision string `json:"credential_revision,omitempty"`
+	// RevalidateAfterSeconds is after what time the upstream is asked whether a tag
+	// has moved.
+	RevalidateAfterSeconds int64 `json:"revalidate_after_seconds"`
+	// Problem is why the upstream cannot be asked; empty if it can.
+	Problem string `json:"problem,omitempty"`
+	// Revision is as a user's.
+	Revision  string    `json:"revision"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// ProxyCacheSpec is what a pull-through cache shall be, whole, except that
+// without a Password the one that is kept stays.
+type ProxyCacheSpec struct {
+	Prefix                 string  `json:"prefix"`
+	UpstreamURL            string  `json:"upstream_url"`
+	Username               string  `json:"username"`
+	Password               *string `json:"password,omitempty"`
+	RevalidateAfterSeconds int64   `json:"revalidate_after_seconds"`
+}
+
 // Repository is a repository and its settings.
 type Repository struct {
 	Name        string `json:"name"`
@@ -271,6 +301,6 @@ type ErrorItem struct {
 // Missing is the detail of a NOT_FOUND error that is about an object, rather
 // than about a path that this server does not serve.
 type Missing struct {
-	Kind string `json:"kind"` // "user", "policy", "certificate", "token"
+	Kind string `json:"kind"` // "user", "policy", "certificate", "token", "proxy cache"
 	Name string `json:"name"`
 }

@@ -200,6 +200,7 @@ func folders(o Options) []string {
 		storage.KitRoot + "/acme/",
 		storage.KitRoot + "/certificates/",
 		storage.KitRoot + "/directory",
+		storage.KitRoot + "/proxy-caches",
 		storage.KitRoot + "/repository-settings/",
 		storage.KitRoot + "/retention-policies",
 		storage.KitRoot + "/tokens/",

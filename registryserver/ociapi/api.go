@@ -16,6 +16,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/proxycache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
 
@@ -25,6 +26,9 @@ type Config struct {
 	Gate     *auth.Gate
 	Keys     *auth.Keyring // seals upload sessions
 	Log      *slog.Logger  // the default is slog.Default()
+
+	// Proxy fetches what repositories of pull-through caches lack; nil for none.
+	Proxy *proxycache.Cache
 
 	// Prefix is where the API lies: "/" (the default) or "/some/path/".
 	Prefix string
@@ -141,7 +145,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, req request) error {
 	if err := a.authorize(r.Context(), who, req); err != nil {
 		return err
 	}
-	if err := a.permitted(req); err != nil {
+	if err := a.permitted(r.Context(), req); err != nil {
 		return err
 	}
 	return handle(w, r.WithContext(withIdentity(r.Context(), who)), req)
@@ -166,11 +170,14 @@ func (a *API) authorize(ctx context.Context, who auth.Identity, req request) err
 
 // permitted applies the switches that hold whoever asks. It is the one gate
 // for deletion (CVE-2026-41888 was a second way round such a gate).
-func (a *API) permitted(req request) error {
+func (a *API) permitted(ctx context.Context, req request) error {
 	if a.ReadOnly && req.writes() {
 		return oci.Errorf(oci.CodeUnsupported, "the registry is read-only for maintenance (storage.maintenance.readonly); try again later")
 	}
 	if !req.deletes() {
+		if a.Proxy != nil && req.writes() {
+			return a.Proxy.RefusePush(ctx, req.repo)
+		}
 		return nil
 	}
 	switch {

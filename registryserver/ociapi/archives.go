@@ -15,7 +15,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/archive"
 	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
-	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
+	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 // ArchivesPath is where archives lie, below the prefix of the API.
@@ -73,8 +73,8 @@ func parseArchive(method, path, query string) (request, error) {
 // getArchive answers with an image as a tar file. Its length is known before
 // anything is read but manifests.
 func (a *API) getArchive(w http.ResponseWriter, r *http.Request, req request) error {
-	from := repositorySource{a.Registry, req.repo}
-	m, err := a.Registry.Manifest(r.Context(), req.repo, req.ref)
+	from := repositorySource{a, req.repo}
+	m, err := a.manifest(r.Context(), req.repo, req.ref)
 	if err != nil {
 		return err
 	}
@@ -148,29 +148,37 @@ func fileName(req request) string {
 // repositorySource is a repository as an archive is made from it: what it does
 // not have is not there.
 type repositorySource struct {
-	*registry.Registry
+	api  *API
 	repo oci.Repository
 }
 
 func (s repositorySource) Manifest(ctx context.Context, d oci.Digest) ([]byte, error) {
-	m, err := s.Registry.Manifest(ctx, s.repo, oci.Reference{Digest: d})
+	m, err := s.api.manifest(ctx, s.repo, oci.Reference{Digest: d})
 	return m.Content, err
 }
 
 func (s repositorySource) Open(ctx context.Context, d oci.Digest, offset int64) (io.ReadCloser, int64, error) {
-	info, err := s.StatBlob(ctx, s.repo, d)
+	info, err := s.stat(ctx, d)
 	if err != nil {
 		return nil, 0, err
 	}
-	content, err := s.OpenBlob(ctx, s.repo, info, offset)
+	content, err := s.api.Registry.OpenBlob(ctx, s.repo, info, offset)
 	return content, info.Size, err
+}
+
+// stat describes a blob, once it is stored.
+func (s repositorySource) stat(ctx context.Context, d oci.Digest) (storage.BlobInfo, error) {
+	if s.api.Proxy != nil {
+		return s.api.Proxy.StoredBlob(ctx, s.repo, d)
+	}
+	return s.api.Registry.StatBlob(ctx, s.repo, d)
 }
 
 // have looks for blobs while there is still an answer to say in that one is
 // missing. BLOB_UNKNOWN.
 func (s repositorySource) have(ctx context.Context, blobs []oci.Descriptor) error {
 	for _, b := range blobs {
-		info, err := s.StatBlob(ctx, s.repo, b.Digest)
+		info, err := s.stat(ctx, b.Digest)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,15 +12,19 @@ import (
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/proxycache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
 // getBlob answers GET and HEAD of a blob, with ranges and If-None-Match.
 func (a *API) getBlob(w http.ResponseWriter, r *http.Request, req request) error {
-	info, err := a.Registry.StatBlob(r.Context(), req.repo, req.digest)
+	info, coming, err := a.findBlob(r, req)
 	if err != nil {
 		return err
+	}
+	if coming != nil {
+		defer coming.Close()
 	}
 	if ranges := r.Header.Get("Range"); !strings.HasPrefix(ranges, "bytes=") {
 		r.Header.Del("Range") // a unit that we do not know is to be ignored (RFC 9110, 14.2)
@@ -35,6 +40,9 @@ func (a *API) getBlob(w http.ResponseWriter, r *http.Request, req request) error
 	if r.Method == http.MethodHead {
 		http.ServeContent(w, r, "", time.Time{}, &lazyBlob{size: info.Size})
 		return nil
+	}
+	if coming != nil {
+		return a.sendComing(w, r, coming)
 	}
 	sent, err := a.redirect(w, r, info)
 	if sent {
@@ -56,6 +64,31 @@ func (a *API) getBlob(w http.ResponseWriter, r *http.Request, req request) error
 		}}
 	}
 	http.ServeContent(w, r, "", time.Time{}, seeker)
+	return nil
+}
+
+// findBlob describes a blob. A GET of one that a pull-through cache has to fetch
+// returns it as it comes.
+func (a *API) findBlob(r *http.Request, req request) (info storage.BlobInfo, coming *proxycache.Stream, err error) {
+	switch {
+	case a.Proxy == nil:
+		info, err = a.Registry.StatBlob(r.Context(), req.repo, req.digest)
+	case r.Method == http.MethodHead:
+		info, err = a.Proxy.StatBlob(r.Context(), req.repo, req.digest)
+	default:
+		return a.Proxy.Blob(r.Context(), req.repo, req.digest)
+	}
+	return info, nil, err
+}
+
+// sendComing sends a blob while a pull-through cache fetches it.
+func (a *API) sendComing(w http.ResponseWriter, r *http.Request, coming *proxycache.Stream) error {
+	http.ServeContent(w, r, "", time.Time{}, coming)
+	if err := coming.Err(); err != nil && r.Context().Err() == nil {
+		// The status is sent, so only an answer that ends early can say it.
+		a.log(r, slog.LevelWarn, "a blob that was being fetched was cut off", err)
+		panic(http.ErrAbortHandler)
+	}
 	return nil
 }
 

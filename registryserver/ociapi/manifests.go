@@ -2,6 +2,7 @@ package ociapi
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"mime"
 	"net/http"
@@ -20,7 +21,7 @@ const maxTagParameters = 100
 // whatever Accept says. A client that cannot read them says so better than a
 // 404 would.
 func (a *API) getManifest(w http.ResponseWriter, r *http.Request, req request) error {
-	m, err := a.Registry.Manifest(r.Context(), req.repo, req.ref)
+	m, err := a.manifest(r.Context(), req.repo, req.ref)
 	if err != nil {
 		return err
 	}
@@ -37,6 +38,14 @@ func (a *API) getManifest(w http.ResponseWriter, r *http.Request, req request) e
 	r.Header.Del("Range") // of a document that is read whole there are no parts
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(m.Content))
 	return nil
+}
+
+// manifest returns a manifest, which a pull-through cache may have to fetch.
+func (a *API) manifest(ctx context.Context, repo oci.Repository, ref oci.Reference) (registry.Manifest, error) {
+	if a.Proxy != nil {
+		return a.Proxy.Manifest(ctx, repo, ref)
+	}
+	return a.Registry.Manifest(ctx, repo, ref)
 }
 
 // putManifest answers PUT of a manifest by tag, or by digest with any number

@@ -182,6 +182,40 @@ func (r *Registry) MountBlob(ctx context.Context, from, to oci.Repository, d oci
 	return err
 }
 
+// HasContent reports whether the store has content of the canonical digest d. It
+// says nothing of who may have it.
+func (r *Registry) HasContent(ctx context.Context, d oci.Digest) (bool, error) {
+	if d.Algorithm() != oci.Canonical {
+		return false, nil
+	}
+	_, err := r.statContent(ctx, d, remembered)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// LinkBlob links content that the store has into a repository, as MountBlob does,
+// for a caller who knows by other means that whoever may pull from the repository
+// may have it. BLOB_UNKNOWN if the store does not have it.
+func (r *Registry) LinkBlob(ctx context.Context, repo oci.Repository, d oci.Digest) error {
+	if d.Algorithm() != oci.Canonical {
+		return blobUnknown(repo, d, nil)
+	}
+	since := r.facts.epoch()
+	_, err := r.statContent(ctx, d, remembered)
+	if err == nil {
+		err = r.linkBlob(ctx, repo, d, d)
+	}
+	if err == nil {
+		err = r.keepBlob(ctx, repo, d, d, since)
+	}
+	if errors.Is(err, storage.ErrNotFound) {
+		return blobUnknown(repo, d, err)
+	}
+	return err
+}
+
 // mountSearchLimit bounds the repositories that FindBlob looks at.
 const mountSearchLimit = 1000
 

@@ -164,6 +164,9 @@ func (p *pushing) rescue(ctx context.Context) (waited bool, err error) {
 	}
 	var missing []error
 	for _, name := range going {
+		if p.Partial {
+			break // what goes comes back when it is asked for
+		}
 		missing = append(missing, &oci.Error{Code: oci.CodeManifestBlobUnknown,
 			Message: "a garbage collection is deleting something that the manifest names (" + name + "); push it again"})
 	}
@@ -178,8 +181,10 @@ func (p *pushing) rescue(ctx context.Context) (waited bool, err error) {
 
 // redo checks and writes what relied on an older epoch.
 func (p *pushing) redo(ctx context.Context, from source) error {
-	if err := p.r.checkReferences(ctx, p.Repository, p.manifest, from); err != nil {
-		return err
+	if !p.Partial {
+		if err := p.r.checkReferences(ctx, p.Repository, p.manifest, from); err != nil {
+			return err
+		}
 	}
 	if err := p.r.enter(ctx, p.Repository, from); err != nil {
 		return err

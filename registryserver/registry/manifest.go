@@ -110,6 +110,9 @@ type Push struct {
 	Tags        []oci.Tag
 	ContentType string
 	Body        []byte
+	// Partial takes a manifest whose parts the repository may lack: a pull-through
+	// cache gets them when somebody asks for them.
+	Partial bool
 	// May is asked about each tag as it is before it moves: the zero digest stands
 	// for one that is not there. Nil allows everything.
 	May func(tag oci.Tag, now oci.Digest) error
@@ -154,8 +157,10 @@ func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
 	if err != nil {
 		return Pushed{}, err
 	}
-	if err := r.checkReferences(ctx, p.Repository, m, remembered); err != nil {
-		return Pushed{}, err
+	if !p.Partial {
+		if err := r.checkReferences(ctx, p.Repository, m, remembered); err != nil {
+			return Pushed{}, err
+		}
 	}
 	was, rules, err := r.readTags(ctx, p.Repository, p.Tags, d)
 	if err == nil {
@@ -171,7 +176,7 @@ func (r *Registry) PutManifest(ctx context.Context, p Push) (Pushed, error) {
 	if err := push.finish(ctx, rules, was); err != nil {
 		return Pushed{}, err
 	}
-	if rules.anyOf(p.Tags) {
+	if rules.anyOf(p.Tags) && !p.Partial {
 		if err := r.settle(ctx, p.Repository, d, m, p.Body); err != nil {
 			return Pushed{}, err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
@@ -17,6 +18,20 @@ func (r *Registry) ResolveTag(ctx context.Context, repo oci.Repository, tag oci.
 		return d, manifestUnknown(repo, tag.String(), err)
 	}
 	return d, err
+}
+
+// TaggedAt is ResolveTag with when the tag was last pushed, by the clock of the
+// store. MANIFEST_UNKNOWN.
+func (r *Registry) TaggedAt(ctx context.Context, repo oci.Repository, tag oci.Tag) (oci.Digest, time.Time, error) {
+	rec, err := r.records.Get(ctx, tagCurrent(repo, tag))
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return oci.Digest{}, time.Time{}, err
+	}
+	d, damaged := linked(rec)
+	if err = errors.Join(err, damaged); err != nil {
+		return oci.Digest{}, time.Time{}, manifestUnknown(repo, tag.String(), err)
+	}
+	return d, rec.ModTime, nil
 }
 
 // Tags yields the repository's tags in byte order, after the given one.

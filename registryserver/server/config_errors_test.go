@@ -137,7 +137,10 @@ func TestConfigErrors(t *testing.T) {
 		{name: "admin without password", environ: []string{"REGISTRY_ADMIN_USERNAME=root"}, want: []string{"admin.username (REGISTRY_ADMIN_USERNAME): is written without a password; write admin.password or admin.passwordfile"}},
 
 		// Refused by name
-		{name: "proxy", environ: []string{"REGISTRY_PROXY_REMOTEURL=https://registry-1.docker.io"}, want: []string{"proxy.remoteurl (REGISTRY_PROXY_REMOTEURL): a pull-through cache is" + refused}},
+		{name: "proxy", environ: []string{"REGISTRY_PROXY_REMOTEURL=https://user:word@hub.example.com"}, want: []string{"proxy.remoteurl (REGISTRY_PROXY_REMOTEURL): is no URL of a registry; write one such as https://registry-1.docker.io, and user name and password in proxy.username and proxy.password"}},
+		{name: "proxy without password", yaml: "version: 0.1\nproxy: {remoteurl: 'https://hub.example.com', username: u}", want: []string{"proxy.username (line 2): and proxy.password belong together; set both, or neither"}},
+		{name: "proxy in the clear", yaml: "version: 0.1\nproxy: {remoteurl: 'http://hub.example.com', username: u, password: p}", want: []string{"proxy.remoteurl (line 2): would be sent user name and password in the clear; use https://, or no login"}},
+		{name: "proxy that runs a program", yaml: "version: 0.1\nproxy: {remoteurl: 'https://hub.example.com', exec: {command: c}}", want: []string{"proxy.exec.command (line 2): a program that logs in to the upstream is not supported by this version of registryserver; remove it or set proxy.username and proxy.password"}},
 		{name: "notifications", yaml: "version: 0.1\nnotifications:\n  endpoints:\n  - {disabled: true}\n  - {name: x}\n  - {name: x, url: 'http://a:hunter2@h/', headers: {'a b': [c], d: [\"e\\nf\"]}, timeout: soon, ignore: {actions: [look]}}\n  - {url: 'h:80'}", want: []string{
 			"notifications.endpoints[1].url (line 5): is no absolute http or https URL; write one, such as https://ci.example.com/events, or set disabled: true",
 			"notifications.endpoints[2].headers.a b (line 6): is not the name of a header; use letters, digits and -",

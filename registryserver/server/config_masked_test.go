@@ -45,6 +45,7 @@ func masked(c *Config) *Config {
 	}
 	hide(&m.HTTP.Secret)
 	hide(&m.Admin.Password)
+	hide(&m.Proxy.Password)
 	if c.Redis != nil {
 		redis := *c.Redis
 		hide(&redis.Password)

@@ -36,9 +36,6 @@ func otherSettings() []setting {
 		{"reporting.newrelic.verbose", asBool(nil)},
 		{"redis.contexttimeoutenabled", asBool(nil)}, // always
 		{"redis.unstableresp3", asBool(nil)},         // the client has no such option any more
-		{"proxy.remoteurl", asText(nil)},
-		{"proxy.username", asText(nil)},
-		{"proxy.password", asSecret(nil)},
 		{"proxy.exec.command", asText(nil)},
 		{"proxy.exec.lifetime", asDuration(nil)},
 		{"proxy.ttl", asDuration(nil)},

@@ -14,7 +14,6 @@ type refusal struct {
 
 func refusals() []refusal {
 	return []refusal{
-		{key: "proxy.remoteurl", what: "a pull-through cache is"},
 		{key: "middleware.registry", what: "middleware is", instead: "set disabled: true"},
 		{key: "middleware.repository", what: "middleware is", instead: "set disabled: true"},
 		{key: "middleware.storage", what: "middleware is", instead: "set disabled: true"},

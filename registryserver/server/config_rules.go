@@ -21,6 +21,7 @@ func (l *configLoader) finish(environ []string) {
 	l.finishAuth()
 	l.finishAdmin()
 	l.finishAWS()
+	l.finishProxy()
 	c := l.config
 	if c.Catalog.MaxEntries <= 0 {
 		c.Catalog.MaxEntries = 1000

@@ -233,7 +233,10 @@ func TestConfigKeys(t *testing.T) {
 			c.Redis = &RedisConfig{Addrs: []string{"r:6379", "s:6379"}, Username: "u", MaxIdleConns: 16, ConnMaxIdleTime: 5 * time.Minute,
 				TLS: RedisTLSConfig{Enabled: true, Certificate: "/c", Key: "/k", RootCAs: []string{"/ca"}}}
 		}},
-		{set: "proxy={username: u, password: p, ttl: 168h, exec: {command: c, lifetime: 1h}, cachewritetimeout: 5m}"},
+		{set: "proxy={username: u, password: p, ttl: 168h, exec: {command: c, lifetime: 1h}, cachewritetimeout: 5m}", want: func(c *Config) { c.Proxy = ProxyConfig{Username: "u", Password: "p"} }},
+		{set: "proxy={remoteurl: 'https://quay.io', username: u, password: p}", want: func(c *Config) {
+			c.Proxy = ProxyConfig{RemoteURL: "https://quay.io", Username: "u", Password: "p"}
+		}},
 		{set: "middleware.storage=[{name: cloudfront, disabled: true, options: {baseurl: x, anything: [1]}}]"},
 		{set: "policy.repository.classes=[]"},
 		{set: "health={file: [], http: [], tcp: []}"},

@@ -18,6 +18,7 @@ type Config struct {
 	Storage    StorageConfig
 	Auth       AuthConfig
 	Admin      AdminConfig
+	Proxy      ProxyConfig
 	Catalog    CatalogConfig
 	Tags       TagsConfig
 	Health     HealthConfig

@@ -19,6 +19,7 @@ const (
 	changedCertificates = "certificates"
 	changedWebhooks     = "webhooks"
 	changedEpoch        = "epoch"
+	changedProxies      = "proxies"
 )
 
 // openRedis opens the Redis that is configured, if one is. It is not waited for:
@@ -78,6 +79,8 @@ func (s *Server) followRedis(users *auth.Directory, images *registry.Registry) {
 			err = s.installed.Refresh(ctx)
 		case changedWebhooks:
 			err = s.webhooks.Refresh(ctx)
+		case changedProxies:
+			err = s.proxies.Refresh(ctx)
 		case changedEpoch:
 			err = images.Look(ctx)
 		}
@@ -86,7 +89,7 @@ func (s *Server) followRedis(users *auth.Directory, images *registry.Registry) {
 		}
 	}
 	s.tasks = append(s.tasks, func(ctx context.Context) error {
-		if err := s.redis.Run(ctx, []string{changedUsers, changedTokens, changedCertificates, changedWebhooks, changedEpoch}, heard); err != nil {
+		if err := s.redis.Run(ctx, []string{changedUsers, changedTokens, changedCertificates, changedWebhooks, changedEpoch, changedProxies}, heard); err != nil {
 			return fmt.Errorf("redis: %w", err)
 		}
 		return nil

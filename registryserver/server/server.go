@@ -23,6 +23,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
 	"github.com/registrykit/terraform-provider-registry/registryserver/events"
 	"github.com/registrykit/terraform-provider-registry/registryserver/ociapi"
+	"github.com/registrykit/terraform-provider-registry/registryserver/proxycache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/rediscache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
@@ -47,6 +48,8 @@ type Server struct {
 	installed *certificates.Store
 	webhooks  *events.Store
 	notifier  *events.Notifier
+	proxies   *proxycache.Store
+	proxy     *proxycache.Cache
 	redis     *rediscache.Cache             // nil: there is none
 	host      *awshost.Host                 // nil: nothing of AWS is configured
 	records   storage.Records               // for the reports of starts
@@ -114,6 +117,9 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	if err := s.openWebhooks(ctx, records); err != nil {
 		return nil, err
 	}
+	if err := s.openProxy(ctx, records, images); err != nil {
+		return nil, err
+	}
 	s.tasks = append(s.tasks, images.Watch)
 	s.followRedis(users, images)
 	s.sweepUploads(blobs)
@@ -121,7 +127,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	s.notePulls(images)
 	collections := s.collect(images)
 	admin, err := adminapi.New(adminapi.Config{
-		Gate: s.gate, Directory: users, Tokens: s.issued, Registry: images, Certificates: s.installed, Log: s.log,
+		Gate: s.gate, Directory: users, Tokens: s.issued, Registry: images, Certificates: s.installed, Proxies: s.proxies, Log: s.log,
 		Webhooks: s.webhooks, Notify: s.notify, Server: s.describe, DeletesDisabled: c.Storage.Delete != nil && !*c.Storage.Delete || c.Storage.ReadOnly,
 		ReadOnly: c.Storage.ReadOnly, Collections: collections, Grace: c.collectOptions("").Grace,
 	})
@@ -149,7 +155,7 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) ociConfig(images *registry.Registry, keys *auth.Keyring) ociapi.Config {
 	c := s.config
 	return ociapi.Config{
-		Registry: images, Gate: s.gate, Keys: keys, Log: s.log, Notify: s.notify,
+		Registry: images, Proxy: s.proxy, Gate: s.gate, Keys: keys, Log: s.log, Notify: s.notify,
 		Prefix: s.prefix(), Host: c.HTTP.Host, Headers: c.HTTP.Headers,
 		RelativeURLs: c.HTTP.Host == nil && (c.HTTP.RelativeURLs == nil || *c.HTTP.RelativeURLs),
 		TrustedProxy: s.fromTrustedProxy,
@@ -261,7 +267,7 @@ func (s *Server) describe() client.Server {
 
 // capabilities are what not every server of this version can do.
 func (s *Server) capabilities() []string {
-	can := []string{"access", "tokens", "collections", "retention", "webhooks"}
+	can := []string{"access", "tokens", "collections", "retention", "webhooks", "proxy-caches"}
 	if s.config.HTTP.Secret != "" {
 		can = append(can, "certificates", "webhook_secrets") // there is a secret to encrypt keys and secrets with
 	}

@@ -20,6 +20,7 @@ var errNoTLS = errors.New("the registry does not speak TLS, and credentials woul
 type patient struct {
 	base  http.RoundTripper
 	plain bool // HTTP is allowed
+	once  bool // nothing is repeated
 	note  func(string)
 	sleep func(context.Context, time.Duration) error
 }
@@ -38,7 +39,7 @@ func (p patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	for try := 1; ; try++ {
 		resp, err := p.base.RoundTrip(r)
 		wait, again := p.again(resp, err, safe)
-		if !again || !replayable || try >= maxTries || r.Context().Err() != nil {
+		if !again || p.once || !replayable || try >= maxTries || r.Context().Err() != nil {
 			return resp, err
 		}
 		if wait == 0 {

@@ -120,6 +120,15 @@ func (r *RemoteRepository) Open(ctx context.Context, d oci.Digest, offset int64)
 	return resp.Body, resp.ContentLength, nil
 }
 
+// Stat returns the size of a blob; -1 if the registry does not say it.
+func (r *RemoteRepository) Stat(ctx context.Context, d oci.Digest) (int64, error) {
+	resp, err := r.do(ctx, http.MethodHead, r.url("blobs/"+d.String()), nil, http.StatusOK)
+	if err != nil {
+		return 0, err
+	}
+	return resp.ContentLength, resp.Body.Close()
+}
+
 // Tags returns all tags.
 func (r *RemoteRepository) Tags(ctx context.Context) ([]oci.Tag, error) {
 	at := r.url("tags/list")

@@ -26,6 +26,14 @@ type Access struct {
 	CACertificate             string // PEM
 	Insecure                  bool   // the certificate is not looked at
 	UserAgent                 string
+	// Anonymous logs in only with what is given here, not with what docker login
+	// keeps.
+	Anonymous bool
+	// Once says that somebody waits for each answer: nothing is repeated.
+	Once bool
+	// Wrap is put around what sends the requests, those of the login included; nil
+	// for nothing.
+	Wrap func(http.RoundTripper) http.RoundTripper
 	// Note is told why it takes long; nil for nobody.
 	Note func(string)
 }
@@ -53,6 +61,8 @@ func NewRemote(a Address, access Access) (*Remote, error) {
 			return nil, fmt.Errorf("the login for %s needs a user name and a password", a.Registry)
 		}
 		r.login = &authn.Basic{Username: access.Username, Password: access.Password}
+	case access.Anonymous:
+		r.login = authn.Anonymous
 	default:
 		if r.login, err = authn.DefaultKeychain.Resolve(a.Registry); err != nil {
 			return nil, fmt.Errorf("look up the login for %s: %w", a.Registry, err)
@@ -62,7 +72,11 @@ func NewRemote(a Address, access Access) (*Remote, error) {
 	if agent == "" {
 		agent = "registryserver"
 	}
-	r.transport = transport.NewUserAgent(patient{base: base, plain: a.plain, note: access.Note, sleep: sleep}, agent)
+	var sends http.RoundTripper = base
+	if access.Wrap != nil {
+		sends = access.Wrap(base)
+	}
+	r.transport = transport.NewUserAgent(patient{base: sends, plain: a.plain, once: access.Once, note: access.Note, sleep: sleep}, agent)
 	return r, nil
 }
 
@@ -188,6 +202,17 @@ func nextPage(at *url.URL, link string) (*url.URL, error) {
 	}
 	next.Scheme, next.Host, next.User = at.Scheme, at.Host, nil
 	return next, nil
+}
+
+// Status returns the HTTP status that a registry refused something with; 0 for
+// another error.
+func Status(err error) int { return status(err) }
+
+// LoginFailed reports whether an error is that a registry let nobody in, or could
+// not be reached to ask.
+func LoginFailed(err error) bool {
+	var login *loginError
+	return errors.As(err, &login)
 }
 
 // status returns the HTTP status of a registry's error; 0 for another error.
