@@ -55,6 +55,7 @@ func TestExamples(t *testing.T) {
 	for _, pattern := range []string{
 		"resources/registry_user/resource*.tf",
 		"resources/registry_policy/resource*.tf",
+		"resources/registry_proxy_cache/resource*.tf",
 		"resources/registry_certificate/resource*.tf",
 		"resources/registry_server_certificate/resource*.tf",
 		"resources/registry_repository/resource*.tf",
@@ -95,6 +96,7 @@ func TestExamplesImport(t *testing.T) {
 	for name, id := range map[string]string{
 		"registry_user.ci":                 "ci",
 		"registry_policy.team":             "team",
+		"registry_proxy_cache.docker_hub":  "docker.io",
 		"registry_server_certificate.main": "main",
 		"registry_repository.app":          "team/app",
 		"registry_retention_policy.ci":     "ci",

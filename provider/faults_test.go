@@ -119,6 +119,7 @@ func TestHangingServer(t *testing.T) {
 		"user":       {userAlice, http.MethodPost, func(*testing.T, *testServer) string { return alice() }},
 		"policy":     {policyTeam, http.MethodPost, func(*testing.T, *testServer) string { return team(rule("a", "pull")) }},
 		"retention":  {retentionCI, http.MethodPost, func(*testing.T, *testServer) string { return ci(`{ action = "keep", newest = 1 }`) }},
+		"proxy":      {proxyHub, http.MethodPut, func(*testing.T, *testServer) string { return hub() }},
 		"repository": {repositoryApp, http.MethodPost, func(*testing.T, *testServer) string { return appRepository() }},
 		"webhook":    {webhookCI, http.MethodPost, func(*testing.T, *testServer) string { return ciHook(`secret = "a-secret-of-bytes-1"`) }},
 		"tag": {tagStable, http.MethodPut, func(t *testing.T, s *testServer) string {

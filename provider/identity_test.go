@@ -30,6 +30,9 @@ func TestIdentities(t *testing.T) {
 	if _, err := s.admin.CreateWebhook(t.Context(), client.WebhookSpec{Name: "ci", URL: "https://ci.example.com/", Format: "distribution", Actions: []string{"push"}}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.admin.CreateProxyCache(t.Context(), client.ProxyCacheSpec{Prefix: "hub", UpstreamURL: "https://quay.io"}); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ resource, attribute, name, complaint string }{
 		{"registry_user", "username", "admin", ""},
 		{"registry_policy", "name", "team", ""},
@@ -41,6 +44,8 @@ func TestIdentities(t *testing.T) {
 		{"registry_retention_policy", "name", "none", ""},
 		{"registry_webhook", "name", "ci", ""},
 		{"registry_webhook", "name", "none", ""},
+		{"registry_proxy_cache", "prefix", "hub", ""},
+		{"registry_proxy_cache", "prefix", "none", ""},
 		{"registry_policy", "name", "admin", "Built-in policy"},
 		{"registry_user", "username", "no:body", "Could not read the user \"no:body\""},
 	} {

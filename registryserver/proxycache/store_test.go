@@ -73,6 +73,7 @@ func TestPut(t *testing.T) {
 		}
 	}
 	never := spec
+	never.RevalidateAfter = time.Hour
 	never.May = func(string) bool { return false }
 	if _, _, err := s.Put(t.Context(), never); oci.ErrorCode(err) != oci.CodePreconditionFailed {
 		t.Errorf("%v", err)

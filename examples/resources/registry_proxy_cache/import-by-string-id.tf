@@ -1,0 +1,4 @@
+import {
+  to = registry_proxy_cache.docker_hub
+  id = "docker.io"
+}
