@@ -374,3 +374,32 @@ func TestProxyCacheOfTheWholeRegistry(t *testing.T) {
 		t.Errorf("push: %s %s", resp.Status, body)
 	}
 }
+
+// TestProxyCacheCollects: a garbage collection takes nothing that a cached image
+// names, though parts of it were never pulled, and fsck misses none of these.
+func TestProxyCacheCollects(t *testing.T) {
+	t.Parallel()
+	up, config := startUpstream(t), filesystemConfig(t.TempDir())
+	first, second, loose := hubNoise(60, 1000), hubNoise(61, 1000), hubNoise(62, 1000)
+	manifest := up.publish(t, "app", "v1", first, second)
+	up.publish(t, "app", "v2", loose)
+	p := cachingServer(t, config)
+	cacheOf(t, p, admin.ProxyCacheSpec{Prefix: "hub", UpstreamURL: up.URL})
+	pulls(t, p, "hub/app/manifests/v1", manifest)
+	pulls(t, p, "hub/app/blobs/"+sha256Digest(first), first)
+	pulls(t, p, "hub/app/blobs/"+sha256Digest(loose), loose) // and never its manifest
+	for range 3 {
+		if out, err := runWith(t, config, noGrace, "garbage-collect", "--delete-untagged"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	if out, err := runWith(t, config, nil, "fsck"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	up.breaks(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusBadGateway); return true })
+	pulls(t, p, "hub/app/manifests/v1", manifest)
+	pulls(t, p, "hub/app/blobs/"+sha256Digest(first), first)
+	refuses(t, p, "hub/app/blobs/"+sha256Digest(loose), http.StatusServiceUnavailable, "UNAVAILABLE") // nothing needed it
+	up.breaks(nil)
+	pulls(t, p, "hub/app/blobs/"+sha256Digest(second), second)
+}

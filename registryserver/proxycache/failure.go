@@ -3,7 +3,9 @@ package proxycache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
@@ -33,7 +35,7 @@ func (c *Cache) failed(ctx context.Context, rt *route, missing *oci.Error, err e
 	if ctx.Err() != nil {
 		return err
 	}
-	f := classify(rt, missing, err)
+	f := classify(rt, missing, err, withoutURL(err))
 	c.stats.add(counter{"upstream_errors", rt.Prefix, f.kind}, 1)
 	if f.down && f.kind != "other_bytes" {
 		if r, gone := c.remote(rt); gone == nil {
@@ -41,30 +43,45 @@ func (c *Cache) failed(ctx context.Context, rt *route, missing *oci.Error, err e
 		}
 	}
 	if f.kind != "not_found" {
-		c.Log.WarnContext(ctx, "the upstream of a pull-through cache failed", "prefix", rt.Prefix, "upstream", rt.upstream.String(), "kind", f.kind, "error", err)
+		c.Log.WarnContext(ctx, "the upstream of a pull-through cache failed", "prefix", rt.Prefix, "upstream", rt.upstream.String(), "kind", f.kind, "error", withoutURL(err))
 	}
 	return f
 }
 
-func classify(rt *route, missing *oci.Error, err error) *failure {
+// withoutURL is an error of a request as it may be logged: where a redirect led,
+// the query of the URL may be all that it takes to read what is there.
+func withoutURL(err error) error {
+	var outer *url.Error
+	if !errors.As(err, &outer) {
+		return err
+	}
+	host := "the upstream"
+	if u, bad := url.Parse(outer.URL); bad == nil {
+		host = u.Host
+	}
+	return fmt.Errorf("%s %s: %w", outer.Op, host, outer.Err)
+}
+
+// classify says what err means; cause is what may be logged of it.
+func classify(rt *route, missing *oci.Error, err, cause error) *failure {
 	from := rt.upstream.String()
 	unavailable := func(kind, text string) *failure {
-		return &failure{kind, &oci.Error{Code: oci.CodeUnavailable, Message: text, Err: err}, true}
+		return &failure{kind, &oci.Error{Code: oci.CodeUnavailable, Message: text, Err: cause}, true}
 	}
 	var limit *limitError
 	switch status := transfer.Status(err); {
 	case rt.err != nil:
 		return unavailable("login", "this registry has no password for "+from+", which it caches; its log says more")
 	case errors.As(err, &limit):
-		return &failure{"rate_limited", limited(from, limit.after, err), true}
+		return &failure{"rate_limited", limited(from, limit.after, cause), true}
 	case status == http.StatusTooManyRequests:
-		return &failure{"rate_limited", limited(from, 30*time.Second, err), true}
+		return &failure{"rate_limited", limited(from, 30*time.Second, cause), true}
 	case status == http.StatusNotFound:
 		return &failure{"not_found", missing, false}
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		gone := *missing
 		gone.Message += ": " + from + ", which this is a cache of, does not have it or does not give it to the user of this cache"
-		gone.Err = err
+		gone.Err = cause
 		return &failure{"denied", &gone, transfer.LoginFailed(err)}
 	case status >= http.StatusInternalServerError:
 		return unavailable("server_error", from+", which this is a cache of, is out of order; try again later")

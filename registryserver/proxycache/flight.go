@@ -82,6 +82,7 @@ func (f *flight) add(p []byte) {
 	}
 	for f.held > f.window && len(f.chunks) > 1 {
 		f.held -= len(f.chunks[0].data)
+		f.chunks[0] = chunk{} // nobody else refers to it
 		f.chunks = f.chunks[1:]
 	}
 	f.signal()

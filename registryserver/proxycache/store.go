@@ -280,6 +280,12 @@ func (s *Store) route(repo oci.Repository) (*route, bool) {
 	return s.whole, s.whole != nil
 }
 
+// Cached reports whether a repository is one of a cache, as far as is known.
+func (s *Store) Cached(repo oci.Repository) bool {
+	_, ok := s.route(repo)
+	return ok
+}
+
 // name returns what the upstream calls a repository of the cache.
 func (rt *route) name(repo oci.Repository) (oci.Repository, error) {
 	name := repo.String()

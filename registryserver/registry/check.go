@@ -37,6 +37,9 @@ type CheckOptions struct {
 	Content bool
 	// Repair mends what can be mended without a loss: see docs/operations.md.
 	Repair bool
+	// Partial, if not nil, reports whether manifests of a repository may name what
+	// it lacks, since that is fetched when somebody asks for it.
+	Partial func(oci.Repository) bool
 	// Progress, if not nil, is told how many repositories and blobs were checked.
 	Progress func(repositories, blobs int)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/registrykit/terraform-provider-registry/registryserver/proxycache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
 
@@ -31,9 +32,16 @@ func Fsck(ctx context.Context, c *Config, o FsckOptions) (sound bool, err error)
 	defer store.Close()
 	r := registry.New(store.Blobs(), store.Records(), registryOptions(c, nil))
 
+	proxies, err := proxycache.OpenStore(ctx, proxycache.StoreConfig{
+		Records: store.Records(), Whole: c.Proxy.whole(), ReadOnly: true, Log: slog.New(slog.DiscardHandler), // of passwords, which nobody needs here
+	})
+	if err != nil {
+		return false, fmt.Errorf("pull-through caches: %w", err)
+	}
+
 	p := &fsckPrinter{o: o, json: json.NewEncoder(o.Out)}
 	unrepaired := 0
-	sum, err := r.Check(ctx, registry.CheckOptions{Content: !o.Quick, Repair: o.Repair, Progress: p.progress}, func(f registry.Finding) {
+	sum, err := r.Check(ctx, registry.CheckOptions{Content: !o.Quick, Repair: o.Repair, Partial: proxies.Cached, Progress: p.progress}, func(f registry.Finding) {
 		if f.Severity == registry.Broken && !f.Repaired {
 			unrepaired++
 		}
