@@ -384,7 +384,7 @@ func TestProxyCacheCollects(t *testing.T) {
 	manifest := up.publish(t, "app", "v1", first, second)
 	up.publish(t, "app", "v2", loose)
 	p := cachingServer(t, config)
-	cacheOf(t, p, admin.ProxyCacheSpec{Prefix: "hub", UpstreamURL: up.URL})
+	cacheOf(t, p, adminclient.ProxyCacheSpec{Prefix: "hub", UpstreamURL: up.URL})
 	pulls(t, p, "hub/app/manifests/v1", manifest)
 	pulls(t, p, "hub/app/blobs/"+sha256Digest(first), first)
 	pulls(t, p, "hub/app/blobs/"+sha256Digest(loose), loose) // and never its manifest
