@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -44,7 +45,7 @@ func TestDashboard(t *testing.T) {
 	program := tool(t, "prometheus")
 	debug := freeAddress(t)
 	config := startS3(t).config() + fmt.Sprintf("\nhttp: {debug: {addr: %q, prometheus: {enabled: true}}}\n", debug)
-	p := startServer(t, config, "REGISTRY_ADMIN_USERNAME=admin", "REGISTRY_ADMIN_PASSWORD=change-me-please", "REGISTRY_GC_GRACE=0s")
+	p := startServer(t, config, "REGISTRY_ADMIN_USERNAME=admin", "REGISTRY_ADMIN_PASSWORD=change-me-please", "REGISTRY_GC_GRACE=0s", "REGISTRY_AUDIT_ENABLED=true")
 	aBitOfEverything(t, p)
 	prometheus := startPrometheus(t, program, debug)
 
@@ -101,6 +102,11 @@ func aBitOfEverything(t *testing.T, p *process) {
 		t.Errorf("a wrong password: %s", resp.Status)
 	}
 	p.login("admin", "change-me-please")
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(receiver.Close)
+	if resp, body := do(t, http.MethodPost, p.URL+"/api/v1/webhooks", fmt.Appendf(nil, `{"name":"ci","url":%q}`, receiver.URL), "Content-Type", "application/json"); resp.StatusCode != http.StatusCreated {
+		t.Fatalf("a webhook: %s %s", resp.Status, body)
+	}
 	layer, conf := tiny(1)
 	for _, content := range [][]byte{layer, conf} {
 		pushBlob(t, p, "app", sha256Digest(content), content)
