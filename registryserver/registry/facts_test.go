@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
@@ -161,7 +162,10 @@ func TestForgotten(t *testing.T) {
 
 // Ensure that many who ask for the same at once are one question to the store,
 // and that one who is told of an absence which began before a push asks again.
-func TestAskedTogether(t *testing.T) {
+func TestAskedTogether(t *testing.T) { synctest.Test(t, testAskedTogether) }
+
+// testAskedTogether sleeps until nobody else goes on: its time is not real.
+func testAskedTogether(t *testing.T) {
 	c := newCluster(t)
 	config := pushBlob(t, c.second, app, oci.SHA256, "config")
 	reached, goOn := make(chan struct{}), make(chan struct{})
