@@ -75,7 +75,7 @@ func TestConfigCommand(t *testing.T) {
 	}{
 		{"good", "REGISTRY_HTTP_SECRET=do-not-print-me", false, []string{"filesystem", "***"}},
 		{"bad", "REGISTRY_LOG_LEVEL=loud", true, []string{"REGISTRY_LOG_LEVEL", "loud", "debug"}},
-		{"not yet", "REGISTRY_PROXY_REMOTEURL=https://registry-1.docker.io", true, []string{"proxy", "not supported"}},
+		{"not yet", "REGISTRY_STORAGE=gcs", true, []string{"gcs", "not supported"}},
 		{"unknown", "REGISTRY_STORGE_DELETE_ENABLED=true", false, []string{"REGISTRY_STORGE_DELETE_ENABLED", "storage"}},
 	} {
 		cmd := exec.CommandContext(t.Context(), binary, "config")
