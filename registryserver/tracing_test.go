@@ -34,6 +34,7 @@ func TestTracing(t *testing.T) {
 		t.Fatalf("%s: %s", resp.Status, body)
 	}
 	do(t, http.MethodGet, p.URL+"/healthz", nil)
+	do(t, http.MethodGet, p.URL+"/v2/%ff%fe/tags/list", nil) // no UTF-8, and no reason to lose spans
 	var names []string
 	eventually(t, "the trace of a push", func() error {
 		names = nil

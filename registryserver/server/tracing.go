@@ -55,10 +55,8 @@ func (t *tracing) request(r *http.Request, endpoint string) (*http.Request, func
 	if t == nil || endpoint == "health" {
 		return r, func(exchange) {}
 	}
-	path := r.URL.Path
-	if len(path) > maxTracedPath {
-		path = path[:maxTracedPath]
-	}
+	// Clients may write what is no UTF-8, and then OTLP could carry none of the batch.
+	path := shortened(r.URL.Path, maxTracedPath)
 	ctx, span := t.tracer.Start(t.incoming.Extract(r.Context(), propagation.HeaderCarrier(r.Header)), r.Method+" "+endpoint, trace.WithSpanKind(trace.SpanKindServer),
 		trace.WithAttributes(semconv.HTTPRequestMethodKey.String(r.Method), semconv.HTTPRoute(endpoint), semconv.URLPath(path)))
 	return r.WithContext(ctx), func(x exchange) {
