@@ -103,7 +103,12 @@ func (c *Cache) StoredBlob(ctx context.Context, repo oci.Repository, d oci.Diges
 	return c.Registry.StatBlob(ctx, repo, d)
 }
 
+// mostFlights bounds the blobs that are fetched or wait for it: a flight goes on
+// without its client, so the bound on connections is none on flights.
+const mostFlights = 4096
+
 // join returns the flight of a blob, which it begins if there is none.
+// TOOMANYREQUESTS.
 func (c *Cache) join(ctx context.Context, rt *route, repo oci.Repository, d oci.Digest) (*flight, error) {
 	key := flightKey{repo, d}
 	c.mu.Lock()
@@ -113,6 +118,9 @@ func (c *Cache) join(ctx context.Context, rt *route, repo oci.Repository, d oci.
 	}
 	if c.stopping.Err() != nil {
 		return nil, errClosing
+	}
+	if len(c.flights) >= mostFlights {
+		return nil, oci.Errorf(oci.CodeTooManyRequests, "too many blobs are being fetched from upstreams; try again in a while")
 	}
 	f := newFlight(c.Window)
 	c.flights[key] = f
