@@ -224,6 +224,13 @@ func newTap(t *testing.T, p *process, first func(w http.ResponseWriter, r *http.
 	return tap
 }
 
+// logins are the Authorization headers that have come so far.
+func (t *tap) logins() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.auth)
+}
+
 // The login of each side goes to that side alone.
 func TestCopySendsEachLoginToItsOwnHost(t *testing.T) {
 	t.Parallel()
@@ -242,10 +249,11 @@ func TestCopySendsEachLoginToItsOwnHost(t *testing.T) {
 		tap  *tap
 		user string
 	}{{source, "reader"}, {destination, adminUser}} {
-		if len(x.tap.auth) == 0 {
+		logins := x.tap.logins()
+		if len(logins) == 0 {
 			t.Errorf("nobody logged in as %s", x.user)
 		}
-		for _, header := range x.tap.auth {
+		for _, header := range logins {
 			r := http.Request{Header: http.Header{"Authorization": {header}}}
 			if user, _, ok := r.BasicAuth(); ok && user != x.user {
 				t.Errorf("%s was sent where %s belongs", user, x.user)

@@ -46,7 +46,8 @@ func NewAPIs(t testing.TB, w *World, cloud Cloud, s3 string) *APIs {
 	a := &APIs{cloud: cloud, emulator: forward(t, cloud.Endpoint), s3: forward(t, s3), away: map[string]bool{}}
 	secure := w.CA.certify(t, "*.amazonaws.com", "*."+cloud.Region+".amazonaws.com", "*.s3."+cloud.Region+".amazonaws.com")
 	for address, handler := range map[string]http.Handler{apisAddress + ":443": a, apisAddress + ":80": a.emulator} {
-		server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, TLSConfig: secure}
+		// A server completes its configuration of TLS, also one that serves without: none shares it.
+		server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, TLSConfig: secure.Clone()}
 		l := w.Listen(address)
 		go func() {
 			if strings.HasSuffix(address, ":443") {
