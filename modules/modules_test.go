@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/registrykit/terraform-provider-registry/modules/awstest"
 )
@@ -47,6 +48,39 @@ func TestModules(t *testing.T) {
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Fatalf("terraform %s: %v\n%s", args[0], err, out)
 				}
+			}
+		})
+	}
+}
+
+// TestModulesApplied runs the tests of modules that apply them, with the real AWS provider in an emulated AWS, where nothing may be left.
+func TestModulesApplied(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("long: it applies modules in an emulated AWS")
+	}
+	terraform := awstest.NewTerraform(t)
+	tests, _ := filepath.Glob(filepath.Join("*", "tests", "applied", "*.tftest.hcl"))
+	if len(tests) == 0 {
+		t.Fatal("no module has such tests")
+	}
+	for _, file := range tests {
+		module := filepath.Dir(filepath.Dir(filepath.Dir(file)))
+		t.Run(module, func(t *testing.T) {
+			t.Parallel()
+			e := awstest.Start(t, awstest.Options{})
+			w := terraform.Workspace(t, filepath.Join("modules", module), e)
+			const folder = "-test-directory=tests/applied"
+			if out, err := w.Run(10*time.Minute, "init", "-input=false", folder); err != nil {
+				t.Fatalf("terraform init: %v\n%s", err, out)
+			}
+			out, err := w.Run(20*time.Minute, "test", folder)
+			if err != nil {
+				t.Fatalf("terraform test: %v\n%s", err, out)
+			}
+			t.Log(out)
+			for _, left := range e.Left(t) {
+				t.Errorf("left in AWS: %s", left)
 			}
 		})
 	}

@@ -15,6 +15,7 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.kms.models import kms_backends
 from moto.s3.models import FakeBucket, FakeDeleteMarker
 from moto.s3.responses import S3Response
+from moto.servicequotas.models import ServiceQuotasBackend
 
 
 def install():
@@ -26,6 +27,7 @@ def install():
     fix_images()
     fix_networks()
     fix_instances()
+    fix_quotas()
 
 
 def fix_launch_templates():
@@ -251,3 +253,15 @@ def inventory(account):
     return {"ec2.instances": {
         f"{region}/{i.id}" for region, backend in list(ec2_backends[account].items()) for i in backend.all_instances() if i.state != "terminated"
     }}
+
+
+def fix_quotas():
+    """moto knows the quotas of VPCs alone. This is how many vCPUs of on-demand instances an account may run."""
+    stock = ServiceQuotasBackend.get_service_quota
+
+    def get_service_quota(self, service_code, quota_code):
+        if (service_code, quota_code) == ("ec2", "L-1216C47A"):
+            return {"ServiceCode": service_code, "QuotaCode": quota_code, "QuotaName": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", "Value": 32.0}
+        return stock(self, service_code, quota_code)
+
+    ServiceQuotasBackend.get_service_quota = get_service_quota

@@ -69,7 +69,8 @@ type Workspace struct {
 // fewRetries makes the AWS provider give up soon: by itself it goes on for half an hour where the emulator lacks a call.
 const fewRetries = "provider \"aws\" {\n  max_retries = 2\n}\n"
 
-// Workspace copies modules and examples and prepares the root module, such as "examples/aws-single". The root has a provider "aws".
+// Workspace copies modules and examples and prepares the root module, such as "examples/aws-single". A root without a provider
+// "aws" of its own gets one, so that a module can be one.
 func (tf *Terraform) Workspace(t testing.TB, root string, e *Emulator) *Workspace {
 	t.Helper()
 	work := t.TempDir()
@@ -79,9 +80,26 @@ func (tf *Terraform) Workspace(t testing.TB, root string, e *Emulator) *Workspac
 		}
 	}
 	w := &Workspace{TB: t, Dir: filepath.Join(work, root), Env: e.Env(), terraform: tf, modules: filepath.Join(work, "modules")}
-	w.Write("awstest_override.tf", fewRetries)
+	settings := "awstest.tf"
+	if w.hasProvider() {
+		settings = "awstest_override.tf"
+	}
+	w.Write(settings, fewRetries)
 	w.mustRun(shortTimeout, "init", "-input=false")
 	return w
+}
+
+// hasProvider reports whether the root configures the AWS provider.
+func (w *Workspace) hasProvider() bool {
+	w.Helper()
+	files, _ := filepath.Glob(filepath.Join(w.Dir, "*.tf"))
+	return slices.ContainsFunc(files, func(file string) bool {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			w.Fatal(err)
+		}
+		return bytes.Contains(text, []byte("provider \"aws\" {"))
+	})
 }
 
 // Write puts a file into the workspace.

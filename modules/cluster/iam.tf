@@ -70,9 +70,10 @@ data "aws_iam_policy_document" "this" {
     for_each = length(var.image.install) > 0 ? [1] : []
 
     content {
-      sid       = "Program"
-      actions   = ["s3:GetObject"]
-      resources = [for i in values(var.image.install) : "arn:${data.aws_partition.this.partition}:s3:::${i.bucket}/${i.key}"]
+      sid     = "Program"
+      actions = ["s3:GetObject"]
+      # The whole folder: a refresh that is rolled back starts instances with the program before, which nothing here names any more.
+      resources = distinct([for i in values(var.image.install) : "arn:${data.aws_partition.this.partition}:s3:::${i.bucket}/${dirname(i.key) == "." ? i.key : "${dirname(i.key)}/*"}"])
     }
   }
 

@@ -29,7 +29,12 @@ locals {
   }
   preferred = local.architecture[var.capacity.instance_types[0]]
   group     = var.name
-  hooks     = { launch = "${var.name}-ready", terminate = "${var.name}-drained" }
+
+  # On-demand instances at most: a refresh starts as many as there are, up to twice the least.
+  most_instances = var.capacity.spot ? 2 * var.capacity.on_demand : max(var.capacity.max, 2 * var.capacity.min)
+  most_vcpus     = local.most_instances * max(values(data.aws_ec2_instance_type.this)[*].default_vcpus...)
+
+  hooks = { launch = "${var.name}-ready", terminate = "${var.name}-drained" }
 
   # What belongs to running as one of a group, beside what the caller says.
   config = merge(var.config, {
@@ -52,6 +57,24 @@ locals {
     region    = try(local.s3.region, data.aws_region.this.id)
     prefix    = trimprefix("${trim(try(local.s3.rootdirectory, ""), "/")}/registrykit/v1/boot/", "/")
     parameter = aws_ssm_parameter.boot.name
+  }
+}
+
+# A new account may run as few as one or two instances. Nothing but a launch fails for that, so a plan says it. This is a check, because
+# who plans need not be allowed to ask for quotas.
+check "quota" {
+  data "aws_servicequotas_service_quota" "vcpus" {
+    service_code = "ec2"
+    quota_code   = "L-1216C47A" # "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", in vCPUs
+  }
+
+  assert {
+    condition     = data.aws_servicequotas_service_quota.vcpus.value >= local.most_vcpus
+    error_message = <<-EOT
+      This group may need ${local.most_vcpus} vCPUs of on-demand instances at once, a refresh included, and the account's quota in ${data.aws_region.this.id} is ${data.aws_servicequotas_service_quota.vcpus.value}, for all that runs there. Ask for more:
+      aws service-quotas request-service-quota-increase --region ${data.aws_region.this.id} --service-code ec2 --quota-code L-1216C47A --desired-value ${max(local.most_vcpus, 32)}
+      or lower capacity.max, or name smaller capacity.instance_types.
+    EOT
   }
 }
 

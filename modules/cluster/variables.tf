@@ -43,7 +43,8 @@ variable "image" {
   description = <<-EOT
     What instances boot from. The shipped image has the server: give its `ami_id`. A stock image of Debian or Amazon Linux 2023 gets it from S3
     at its first boot: give `install` with the object of each architecture and its SHA-256 as well. `ami_ids` and `install` go by architecture,
-    `arm64` or `x86_64`.
+    `arm64` or `x86_64`. Keep the programs of all releases in one folder, such as `programs/`, which instances may read: a refresh that fails
+    goes back to the program before.
   EOT
   type = object({
     ami_ids = map(string)

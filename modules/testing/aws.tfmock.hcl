@@ -29,7 +29,11 @@ mock_data "aws_iam_policy_document" {
 }
 
 mock_data "aws_ec2_instance_type" {
-  defaults = { supported_architectures = ["arm64"] }
+  defaults = { supported_architectures = ["arm64"], default_vcpus = 2 }
+}
+
+mock_data "aws_servicequotas_service_quota" {
+  defaults = { value = 32 }
 }
 
 mock_data "aws_ami" {

@@ -77,6 +77,20 @@ run "stock_image" {
   }
 }
 
+run "programs_in_a_folder" {
+  variables {
+    image = {
+      ami_ids = { arm64 = "ami-0123456789abcdef0" }
+      install = { arm64 = { bucket = "programs", key = "programs/registryserver-arm64", sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" } }
+    }
+  }
+
+  assert {
+    condition     = [for s in data.aws_iam_policy_document.this.statement : s.resources if s.sid == "Program"] == [toset(["arn:aws:s3:::programs/programs/*"])]
+    error_message = "A refresh that is rolled back can fetch the program before: ${jsonencode([for s in data.aws_iam_policy_document.this.statement : s.resources if s.sid == "Program"])}."
+  }
+}
+
 run "wrong_architecture" {
   command = plan
 
@@ -95,4 +109,22 @@ run "no_room_for_a_refresh" {
   }
 
   expect_failures = [var.capacity]
+}
+
+run "more_than_the_account_may_run" {
+  command = plan
+
+  variables {
+    capacity = { max = 17 }
+  }
+
+  expect_failures = [check.quota]
+}
+
+run "spot_instances_have_a_quota_of_their_own" {
+  command = plan
+
+  variables {
+    capacity = { max = 17, spot = true }
+  }
 }
