@@ -42,6 +42,10 @@ func TestEverythingIsDocumented(t *testing.T) {
 		describedBlock(t, "list of "+name, s.Block)
 		exist(t, name, "../examples/list-resources/"+name+"/list-resource.tfquery.hcl")
 	}
+	for name, s := range schema.ActionSchemas { // nor of these
+		describedBlock(t, "action "+name, s.Schema.Block)
+		exist(t, name, "../examples/actions/"+name+"/action.tf", "action_"+strings.TrimPrefix(name, "registry_")+"_test.go")
+	}
 	for name, f := range schema.Functions {
 		described(t, name, f.Description)
 		described(t, name+", summary", f.Summary)

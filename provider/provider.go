@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/function"
@@ -22,6 +23,7 @@ import (
 
 var (
 	_ provider.Provider                       = (*registryProvider)(nil)
+	_ provider.ProviderWithActions            = (*registryProvider)(nil)
 	_ provider.ProviderWithEphemeralResources = (*registryProvider)(nil)
 	_ provider.ProviderWithFunctions          = (*registryProvider)(nil)
 	_ provider.ProviderWithListResources      = (*registryProvider)(nil)
@@ -165,6 +167,12 @@ func (p *registryProvider) EphemeralResources(context.Context) []func() ephemera
 	return []func() ephemeral.EphemeralResource{
 		func() ephemeral.EphemeralResource { return passwordEphemeralResource{} },
 		func() ephemeral.EphemeralResource { return &tokenEphemeral{} },
+	}
+}
+
+func (p *registryProvider) Actions(context.Context) []func() action.Action {
+	return []func() action.Action{
+		func() action.Action { return &garbageCollectionAction{} },
 	}
 }
 

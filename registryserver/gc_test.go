@@ -76,7 +76,7 @@ func testGarbageCollect(t *testing.T, config string) {
 		}
 	}
 	// The same through the admin API.
-	if resp, body := do(t, http.MethodPost, p.URL+"/api/v1/collections", []byte(`{}`), "Content-Type", "application/json"); resp.StatusCode != http.StatusNoContent {
+	if resp, body := do(t, http.MethodPost, p.URL+"/api/v1/collections", []byte(`{}`), "Content-Type", "application/json"); resp.StatusCode != http.StatusAccepted {
 		t.Fatalf("start: %s %s", resp.Status, body)
 	}
 	var list struct {

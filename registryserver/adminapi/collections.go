@@ -10,8 +10,8 @@ import (
 
 // Collections runs garbage collections in the background.
 type Collections interface {
-	// Start has one begin. CONFLICT.
-	Start(spec client.CollectionSpec) error
+	// Start has one begin, and returns its id. CONFLICT.
+	Start(spec client.CollectionSpec) (id string, err error)
 	// List returns what runs here, and the reports of the last ones.
 	List(ctx context.Context) ([]client.Collection, error)
 }
@@ -39,7 +39,8 @@ func (a *api) startCollection(r *http.Request) (answer, error) {
 	if !mark.Exclusive {
 		return answer{}, oci.Errorf(oci.CodeConflict, "the storage is not marked as exclusive: make sure that only servers of Registry Kit write to it, then PUT /api/v1/storage/exclusive")
 	}
-	return answer{status: http.StatusNoContent}, a.Collections.Start(spec)
+	id, err := a.Collections.Start(spec)
+	return answer{status: http.StatusAccepted, body: client.CollectionStarted{ID: id}}, err
 }
 
 func noCollections() error {

@@ -13,6 +13,11 @@ type CollectionSpec struct {
 	DeleteUntagged *bool `json:"delete_untagged,omitempty"`
 }
 
+// CollectionStarted names a garbage collection that begins.
+type CollectionStarted struct {
+	ID string `json:"id"`
+}
+
 // Collection is a garbage collection that runs, or has run.
 type Collection struct {
 	CollectReport
@@ -67,10 +72,12 @@ type Exclusive struct {
 	By        string    `json:"by,omitempty"`
 }
 
-// StartCollection has a garbage collection begin in the background. CONFLICT if
-// the server that is asked runs one already.
-func (c *Client) StartCollection(ctx context.Context, spec CollectionSpec) error {
-	return c.do(ctx, request{method: http.MethodPost, path: "/collections", body: spec}, nil)
+// StartCollection has a garbage collection begin in the background, and returns its
+// id. CONFLICT if the server runs one, or the storage is not marked as exclusive.
+func (c *Client) StartCollection(ctx context.Context, spec CollectionSpec) (string, error) {
+	var started CollectionStarted
+	err := c.do(ctx, request{method: http.MethodPost, path: "/collections", body: spec}, &started)
+	return started.ID, err
 }
 
 // ListCollections returns the collection that the server runs which is asked, and

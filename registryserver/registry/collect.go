@@ -41,6 +41,8 @@ type CollectOptions struct {
 	Retention bool
 	// Trigger says who wanted it, for the report: "schedule", "api", "command".
 	Trigger string
+	// ID names the collection, also in its report; empty for a new one.
+	ID string
 }
 
 // DefaultGrace keeps what an honest push that takes long has written. Nothing
@@ -93,7 +95,7 @@ func (r *Registry) Collect(ctx context.Context, o CollectOptions) (CollectReport
 		err = c.run(ctx)
 		return c.finish(err), err
 	}
-	lease, err := r.takeLease(ctx, c.store)
+	lease, err := r.takeLease(ctx, c.store, o.ID)
 	if err != nil {
 		return c.report, err
 	}
@@ -138,7 +140,9 @@ const (
 	byCandidate
 )
 
-func (c *collector) young(t time.Time) bool { return c.now.Sub(t) < c.o.Grace }
+// Without a grace nothing is: a store's clock may lag behind what it says of an
+// object that was just written.
+func (c *collector) young(t time.Time) bool { return c.o.Grace > 0 && c.now.Sub(t) < c.o.Grace }
 
 func (c *collector) run(ctx context.Context) error {
 	var err error

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,13 +38,14 @@ type lease struct {
 	version storage.Version
 }
 
-// takeLease takes the lease if it is free or lapsed. CONFLICT.
-func (r *Registry) takeLease(ctx context.Context, store storage.Collectible) (*lease, error) {
+// takeLease takes the lease if it is free or lapsed, under an id or, if that is
+// empty, a new one. CONFLICT.
+func (r *Registry) takeLease(ctx context.Context, store storage.Collectible, id string) (*lease, error) {
 	rec, err := r.records.Get(ctx, leaseKey)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return nil, err
 	}
-	l := &lease{r: r, ID: r.facts.newID()}
+	l := &lease{r: r, ID: cmp.Or(id, r.facts.newID())}
 	if err == nil {
 		if err := json.Unmarshal(rec.Value, &l.record); err == nil && l.record.ID != "" {
 			now, err := store.StoreTime(ctx)

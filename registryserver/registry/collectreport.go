@@ -61,7 +61,7 @@ const (
 )
 
 func newCollectReport(o CollectOptions) CollectReport {
-	return CollectReport{DryRun: o.DryRun, Untagged: o.Untagged, Trigger: o.Trigger, Deleted: []UnusedCount{}, Next: []UnusedCount{}, Examples: []Unused{}}
+	return CollectReport{ID: o.ID, DryRun: o.DryRun, Untagged: o.Untagged, Trigger: o.Trigger, Deleted: []UnusedCount{}, Next: []UnusedCount{}, Examples: []Unused{}}
 }
 
 func (r *CollectReport) add(g Unused) {

@@ -51,7 +51,7 @@ func (r *Registry) DeleteTagsAsSeen(ctx context.Context, tags []TagAsSeen, o Col
 	if err != nil {
 		return c.report, err
 	}
-	lease, err := r.takeLease(ctx, c.store)
+	lease, err := r.takeLease(ctx, c.store, "")
 	if err != nil {
 		return c.report, err
 	}

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/registrykit/terraform-provider-registry/registryserver/client"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
@@ -61,7 +63,9 @@ type collections struct {
 
 	mu      sync.Mutex
 	running *client.Collection // of this server; nil for none
-	dry     *client.Collection // the last dry run, which leaves no report
+	// unreported is the last one that was asked for and left no report in the
+	// storage: a dry run, or one that could not begin.
+	unreported *client.Collection
 }
 
 // tick is how often it is looked whether a collection is due.
@@ -123,14 +127,14 @@ func (g *collections) do(ctx context.Context, o registry.CollectOptions) {
 			g.running.Step, g.running.Done, g.running.Of = step, done, of
 		}
 	}
-	g.set(&client.Collection{CollectReport: client.CollectReport{Trigger: o.Trigger, DryRun: o.DryRun, Untagged: o.Untagged, Started: time.Now().UTC()}})
+	g.set(&client.Collection{CollectReport: client.CollectReport{ID: o.ID, Trigger: o.Trigger, DryRun: o.DryRun, Untagged: o.Untagged, Started: time.Now().UTC()}})
 	g.s.metrics.gcRunning.Set(1)
 	report, err := g.images.Collect(ctx, o)
 	g.s.metrics.gcRunning.Set(0)
 	g.mu.Lock()
 	g.running = nil
-	if o.DryRun {
-		g.dry = &client.Collection{CollectReport: wireReport(report)}
+	if o.DryRun || report.Ended.IsZero() && o.ID != "" {
+		g.unreported = &client.Collection{CollectReport: wireReport(unbegun(report, err))}
 	}
 	g.mu.Unlock()
 	g.s.metrics.collected(report, err)
@@ -151,10 +155,20 @@ func (g *collections) set(running *client.Collection) {
 	g.running = running
 }
 
-// Start has a collection begin. CONFLICT if one is about to already.
-func (g *collections) Start(spec client.CollectionSpec) error {
+// unbegun is the report of a collection that could not begin, if it has none.
+func unbegun(report registry.CollectReport, err error) registry.CollectReport {
+	if report.Ended.IsZero() && err != nil {
+		report.Started = time.Now().UTC()
+		report.Ended, report.Error = report.Started, err.Error()
+	}
+	return report
+}
+
+// Start has a collection begin, and returns its id. CONFLICT if one is about to
+// already.
+func (g *collections) Start(spec client.CollectionSpec) (string, error) {
 	o := g.s.config.collectOptions("api")
-	o.DryRun = spec.DryRun
+	o.DryRun, o.ID = spec.DryRun, uuid.NewString()
 	if spec.DeleteUntagged != nil {
 		o.Untagged = *spec.DeleteUntagged
 	}
@@ -163,11 +177,11 @@ func (g *collections) Start(spec client.CollectionSpec) error {
 	if g.running == nil {
 		select {
 		case g.asked <- o:
-			return nil
+			return o.ID, nil
 		default:
 		}
 	}
-	return oci.Errorf(oci.CodeConflict, "a garbage collection is running already; GET /api/v1/collections shows it")
+	return "", oci.Errorf(oci.CodeConflict, "a garbage collection is running already; GET /api/v1/collections shows it")
 }
 
 // List returns what runs here, and then the reports of the last collections.
@@ -181,8 +195,8 @@ func (g *collections) List(ctx context.Context) ([]client.Collection, error) {
 	if g.running != nil {
 		all = append(all, *g.running)
 	}
-	if g.dry != nil {
-		all = append(all, *g.dry)
+	if g.unreported != nil {
+		all = append(all, *g.unreported)
 	}
 	g.mu.Unlock()
 	for _, r := range reports {
