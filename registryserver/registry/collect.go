@@ -39,6 +39,9 @@ type CollectOptions struct {
 	// Retention deletes the tags and untagged manifests that retention policies say
 	// are to go.
 	Retention bool
+	// Caches are the pull-through caches, all of them: of those with a bound, the
+	// images that were used longest ago are evicted.
+	Caches []CollectedCache
 	// Trigger says who wanted it, for the report: "schedule", "api", "command".
 	Trigger string
 	// ID names the collection, also in its report; empty for a new one.
@@ -128,6 +131,7 @@ type collector struct {
 	needed map[oci.Digest]need // by canonical digest
 
 	retention retentionState
+	cached    cachedState
 }
 
 // need says what of a blob's content is made use of.
@@ -170,6 +174,9 @@ func (c *collector) run(ctx context.Context) error {
 	}
 	if err := c.readManifests(ctx); err != nil {
 		return fmt.Errorf("read the manifests: %w", err)
+	}
+	if err := c.evictImages(ctx); err != nil {
+		return fmt.Errorf("hold pull-through caches to their bounds: %w", err)
 	}
 	if err := c.collectManifests(ctx); err != nil {
 		return fmt.Errorf("collect manifests: %w", err)

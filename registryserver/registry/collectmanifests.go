@@ -79,12 +79,15 @@ func (c *collector) removable(ctx context.Context, rs *repoState, names map[oci.
 			continue
 		}
 		_, subject := names[rs.canonical(m.subject)]
+		evicted, used := c.ofCache(rs, canonical, all)
 		switch {
-		case c.o.Untagged:
+		case evicted != "":
+			goes[canonical] = evicted
+		case c.o.Untagged && !used:
 			goes[canonical] = whyUntagged
-		case c.o.Dangling && !m.subject.IsZero() && !subject:
+		case c.o.Dangling && !used && !m.subject.IsZero() && !subject:
 			goes[canonical] = whyDangling
-		case c.lacks(rs, m):
+		case !used && c.lacks(rs, m):
 			goes[canonical] = whyLacking
 		default:
 			if d := c.untaggedRule(rs, all); d.Delete {

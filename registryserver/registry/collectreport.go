@@ -41,6 +41,8 @@ type CollectReport struct {
 	// deletes, by kind and reason.
 	Deleted []UnusedCount `json:"deleted"`
 	Next    []UnusedCount `json:"next"`
+	// Caches are the pull-through caches that have a bound.
+	Caches []CacheUsage `json:"caches,omitempty"`
 	// Examples are the first things of each that were found.
 	Examples []Unused `json:"examples"`
 }

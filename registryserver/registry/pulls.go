@@ -218,6 +218,11 @@ func (p pullTimes) of(repo oci.Repository, references ...string) (last time.Time
 	return last
 }
 
+// day is the last day on which something was pulled by that reference; 0 for none.
+func (p pullTimes) day(repo oci.Repository, reference string) int {
+	return p.days[pullName(repo, reference)]
+}
+
 // readPulls reads when what was pulled from the repositories that want says.
 func (r *Registry) readPulls(ctx context.Context, want func(oci.Repository) bool) (pullTimes, error) {
 	p := pullTimes{days: map[string]int{}}
