@@ -17,6 +17,7 @@ type proxyCacheBody struct {
 	Username               *string `json:"username"`
 	Password               *string `json:"password"`
 	RevalidateAfterSeconds *int64  `json:"revalidate_after_seconds"`
+	MaxSizeBytes           *int64  `json:"max_size_bytes"`
 }
 
 func (a *api) listProxyCaches(r *http.Request) (answer, error) {
@@ -65,9 +66,13 @@ func (a *api) putProxyCache(r *http.Request) (answer, error) {
 	if after < 0 || after > oci.MaxRevalidateAfterSeconds {
 		return answer{}, oci.Errorf(oci.CodeInvalid, "the field revalidate_after_seconds is 0 to %d", oci.MaxRevalidateAfterSeconds)
 	}
+	size := or(body.MaxSizeBytes, 0)
+	if size < 0 {
+		return answer{}, oci.Errorf(oci.CodeInvalid, "the field max_size_bytes is a number of bytes, or 0 for no bound")
+	}
 	e, created, err := a.Proxies.Put(r.Context(), proxycache.Spec{
 		Prefix: prefix, URL: *body.UpstreamURL, Username: or(body.Username, ""), Password: body.Password,
-		RevalidateAfter: time.Duration(after) * time.Second, May: may, MustExist: r.Header.Get("If-Match") != "",
+		RevalidateAfter: time.Duration(after) * time.Second, MaxSize: size, May: may, MustExist: r.Header.Get("If-Match") != "",
 	})
 	ans := answer{body: wireProxyCache(e), etag: e.Revision}
 	if created {
@@ -91,6 +96,6 @@ func (a *api) deleteProxyCache(r *http.Request) (answer, error) {
 func wireProxyCache(e proxycache.Entry) client.ProxyCache {
 	return client.ProxyCache{
 		Prefix: e.Prefix, UpstreamURL: e.URL, Username: e.Username, HasPassword: e.HasPassword, CredentialRevision: e.CredentialRevision,
-		RevalidateAfterSeconds: int64(e.RevalidateAfter / time.Second), Problem: e.Problem, Revision: e.Revision, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
+		RevalidateAfterSeconds: int64(e.RevalidateAfter / time.Second), MaxSizeBytes: e.MaxSize, Problem: e.Problem, Revision: e.Revision, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
 	}
 }

@@ -25,6 +25,10 @@ func TestProxyCaches(t *testing.T) {
 	w.want(200, "", "PUT", "/proxy-caches/hub", body, "If-None-Match: *") // the answer was lost
 	w.want(412, oci.CodePreconditionFailed, "PUT", "/proxy-caches/hub", strings.Replace(body, "the up", "another up", 1), "If-None-Match: *")
 	w.want(200, "", "PUT", "/proxy-caches/hub", `{"upstream_url":"https://docker.io","username":"me","revalidate_after_seconds":0}`, "If-Match: "+etag)
+	bounded := w.want(200, "", "PUT", "/proxy-caches/hub", `{"upstream_url":"https://docker.io","username":"me","revalidate_after_seconds":0,"max_size_bytes":5000000000}`)
+	if c := decodeBody[client.ProxyCache](t, bounded); c.MaxSizeBytes != 5_000_000_000 || c.Revision == decodeBody[client.ProxyCache](t, rec).Revision {
+		t.Errorf("%+v", c)
+	}
 	w.want(412, oci.CodePreconditionFailed, "DELETE", "/proxy-caches/hub", "", "If-Match: "+etag)
 	w.want(201, "", "PUT", "/proxy-caches/mirror%2Fquay", `{"upstream_url":"https://quay.io"}`)
 	page := decodeBody[client.Page[client.ProxyCache]](t, w.want(200, "", "GET", "/proxy-caches?limit=1", ""))
@@ -34,6 +38,7 @@ func TestProxyCaches(t *testing.T) {
 	for path, bad := range map[string]string{
 		"hub": `{"upstream_url":"https://evil.example","username":"me"}`, "a": `{"upstream_url":"docker.io"}`, "b": `{}`, "Hub": body,
 		"c": `{"prefix":"d","upstream_url":"https://quay.io"}`, "e": `{"upstream_url":"https://quay.io","revalidate_after_seconds":-1}`,
+		"i": `{"upstream_url":"https://quay.io","max_size_bytes":-1}`,
 		"f": `{"upstream_url":"https://quay.io","username":"me"}`, "g": `{"upstream_url":"http://quay.io","username":"me","password":"x"}`,
 	} {
 		w.want(400, oci.CodeInvalid, "PUT", "/proxy-caches/"+path, bad)

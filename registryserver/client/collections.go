@@ -44,7 +44,19 @@ type CollectReport struct {
 	DeletedBytes int64         `json:"deleted_bytes"`
 	Deleted      []UnusedCount `json:"deleted"`
 	Next         []UnusedCount `json:"next"`
+	Caches       []CacheUsage  `json:"caches,omitempty"`
 	Examples     []Unused      `json:"examples"`
+}
+
+// CacheUsage is what a collection says of a pull-through cache that has a bound.
+type CacheUsage struct {
+	Prefix   string `json:"prefix"` // "" for the cache of the whole registry
+	MaxBytes int64  `json:"max_bytes"`
+	Images   int    `json:"images"` // that stay
+	Bytes    int64  `json:"bytes"`  // of those
+	// EvictedImages and EvictedBytes are what the collection was the first to evict.
+	EvictedImages int   `json:"evicted_images"`
+	EvictedBytes  int64 `json:"evicted_bytes"`
 }
 
 // UnusedCount is how much of one kind was garbage, and why.

@@ -195,6 +195,9 @@ type ProxyCache struct {
 	// RevalidateAfterSeconds is after what time the upstream is asked whether a tag
 	// has moved.
 	RevalidateAfterSeconds int64 `json:"revalidate_after_seconds"`
+	// MaxSizeBytes is to how many bytes garbage collections hold what the cache
+	// keeps; 0 for no bound.
+	MaxSizeBytes int64 `json:"max_size_bytes"`
 	// Problem is why the upstream cannot be asked; empty if it can.
 	Problem string `json:"problem,omitempty"`
 	// Revision is as a user's.
@@ -211,6 +214,7 @@ type ProxyCacheSpec struct {
 	Username               string  `json:"username"`
 	Password               *string `json:"password,omitempty"`
 	RevalidateAfterSeconds int64   `json:"revalidate_after_seconds"`
+	MaxSizeBytes           int64   `json:"max_size_bytes,omitempty"`
 }
 
 // Repository is a repository and its settings.

@@ -20,6 +20,7 @@ type Entry struct {
 	HasPassword           bool
 	CredentialRevision    string // changes whenever the password is set
 	RevalidateAfter       time.Duration
+	MaxSize               int64  // bytes; 0 for no bound
 	Problem               string // why the upstream cannot be asked; "" if it can
 	Revision              string // changes with every change
 	CreatedAt, UpdatedAt  time.Time
@@ -32,6 +33,9 @@ type Spec struct {
 	Username        string  // "" for no login
 	Password        *string // nil keeps the one that there is
 	RevalidateAfter time.Duration
+	// MaxSize is to how many bytes garbage collections hold what the cache keeps; 0
+	// for no bound.
+	MaxSize int64
 	// May is asked about the revision of the cache that is there; MustExist says
 	// that there must be one.
 	May       auth.Condition
@@ -86,6 +90,8 @@ func check(spec Spec) (oci.Upstream, error) {
 		return upstream, err
 	case spec.RevalidateAfter < 0 || spec.RevalidateAfter > MaxRevalidateAfter:
 		return upstream, oci.Errorf(oci.CodeInvalid, "revalidate_after is 0 to %d seconds", int64(MaxRevalidateAfter/time.Second))
+	case spec.MaxSize < 0:
+		return upstream, oci.Errorf(oci.CodeInvalid, "max_size_bytes is a number of bytes, or 0 for no bound")
 	case len(spec.Username) > maxCredential || spec.Password != nil && len(*spec.Password) > maxCredential:
 		return upstream, oci.Errorf(oci.CodeInvalid, "user name and password of the upstream have at most %d bytes each", maxCredential)
 	case spec.Username == "" && spec.Password != nil:
@@ -103,7 +109,7 @@ func (s *Store) changed(spec Spec, upstream oci.Upstream, before *record, caches
 	now := s.Now().UTC()
 	r := &record{
 		Revision: rand.Text(), URL: upstream.String(), Username: spec.Username,
-		RevalidateAfter: int64(spec.RevalidateAfter / time.Second), CreatedAt: now, UpdatedAt: now,
+		RevalidateAfter: int64(spec.RevalidateAfter / time.Second), MaxSize: spec.MaxSize, CreatedAt: now, UpdatedAt: now,
 	}
 	switch {
 	case before == nil && spec.MustExist:
@@ -141,7 +147,7 @@ func (s *Store) changed(spec Spec, upstream oci.Upstream, before *record, caches
 
 // same reports whether a cache is already what it shall be.
 func (s *Store) same(spec Spec, upstream oci.Upstream, r *record) bool {
-	if r.URL != upstream.String() || r.Username != spec.Username || r.RevalidateAfter != int64(spec.RevalidateAfter/time.Second) {
+	if r.URL != upstream.String() || r.Username != spec.Username || r.RevalidateAfter != int64(spec.RevalidateAfter/time.Second) || r.MaxSize != spec.MaxSize {
 		return false
 	}
 	if spec.Password == nil {
@@ -231,7 +237,7 @@ func (snap *snapshot) entry(prefix string) Entry {
 	r := snap.doc.Caches[prefix]
 	e := Entry{
 		Prefix: prefix, URL: r.URL, Username: r.Username, HasPassword: len(r.Password) > 0, CredentialRevision: r.PasswordSetAs,
-		RevalidateAfter: time.Duration(r.RevalidateAfter) * time.Second, Revision: r.Revision, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		RevalidateAfter: time.Duration(r.RevalidateAfter) * time.Second, MaxSize: r.MaxSize, Revision: r.Revision, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 	if rt := snap.routes[prefix]; rt != nil && rt.err != nil {
 		e.Problem = rt.err.Error()

@@ -31,6 +31,7 @@ type record struct {
 	Password        []byte    `json:"password,omitempty"`          // sealed with http.secret
 	PasswordSetAs   string    `json:"password_revision,omitempty"` // changes whenever it is set
 	RevalidateAfter int64     `json:"revalidate_after"`            // seconds
+	MaxSize         int64     `json:"max_size,omitempty"`          // bytes; none is no bound
 	CreatedAt       time.Time `json:"created_at"`
 	UpdatedAt       time.Time `json:"updated_at"`
 }

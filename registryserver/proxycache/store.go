@@ -14,6 +14,7 @@ import (
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 )
 
@@ -37,6 +38,7 @@ type StoreConfig struct {
 type Whole struct {
 	URL, Username, Password string
 	RevalidateAfter         time.Duration
+	MaxSize                 int64 // bytes; 0 for no bound
 }
 
 // Store keeps which caches there are. What this server changes counts at once,
@@ -284,6 +286,22 @@ func (s *Store) route(repo oci.Repository) (*route, bool) {
 func (s *Store) Cached(repo oci.Repository) bool {
 	_, ok := s.route(repo)
 	return ok
+}
+
+// Collected returns the caches as garbage collections see them, as they are now.
+func (s *Store) Collected(ctx context.Context) ([]registry.CollectedCache, error) {
+	all, err := s.All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var caches []registry.CollectedCache
+	for _, e := range all {
+		caches = append(caches, registry.CollectedCache{Prefix: e.Prefix, MaxBytes: e.MaxSize})
+	}
+	if s.Whole != nil {
+		caches = append(caches, registry.CollectedCache{MaxBytes: s.Whole.MaxSize})
+	}
+	return caches, nil
 }
 
 // name returns what the upstream calls a repository of the cache.

@@ -3,11 +3,13 @@ package proxycache
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/auth"
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
+	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage/storagetest"
 )
@@ -63,6 +65,7 @@ func TestPut(t *testing.T) {
 		"empty password":    func(s *Spec) { s.Password = new(string) },
 		"bad prefix":        func(s *Spec) { s.Prefix = "Hub" },
 		"bad url":           func(s *Spec) { s.URL = "docker.io" },
+		"a negative size":   func(s *Spec) { s.MaxSize = -1 },
 		"too long a time":   func(s *Spec) { s.RevalidateAfter = 2 * MaxRevalidateAfter },
 		"user, no password": func(s *Spec) { s.Prefix = "other" },
 	} {
@@ -190,4 +193,31 @@ func FuzzParseDocument(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestCollected: garbage collections hear of all caches, also of those in records of
+// before there were bounds, and of the one that is configured.
+func TestCollected(t *testing.T) {
+	records := storagetest.NewMemory().Records()
+	const old = `{"version":1,"caches":{"hub":{"revision":"r","url":"https://registry-1.docker.io","revalidate_after":600,"created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}}}`
+	if _, err := records.Put(t.Context(), documentKey, []byte(old), storage.Absent); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenStore(t.Context(), StoreConfig{Records: records, Whole: &Whole{URL: "https://quay.io", MaxSize: 3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(hub int64) {
+		t.Helper()
+		got, err := s.Collected(t.Context())
+		if err != nil || !slices.Equal(got, []registry.CollectedCache{{Prefix: "hub", MaxBytes: hub}, {MaxBytes: 3}}) {
+			t.Errorf("%+v, %v; want %d", got, err, hub)
+		}
+	}
+	want(0)
+	e, _, err := s.Put(t.Context(), Spec{Prefix: "hub", URL: "https://docker.io", RevalidateAfter: 10 * time.Minute, MaxSize: 7})
+	if err != nil || e.MaxSize != 7 || e.Revision == "r" {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	want(7)
 }

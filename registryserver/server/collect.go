@@ -32,14 +32,22 @@ func openRegistry(ctx context.Context, c *Config) (*registry.Registry, func() er
 
 // Collect collects the garbage of a configuration's storage, while servers run.
 func Collect(ctx context.Context, c *Config, o CollectOptions) error {
-	r, done, err := openRegistry(ctx, c)
+	store, err := openStore(ctx, c.Storage, slog.Default())
 	if err != nil {
 		return err
 	}
-	defer func() { _ = done() }()
+	defer store.Close()
+	proxies, err := storedProxies(ctx, c, store.Records())
+	if err != nil {
+		return err
+	}
+	r := registry.New(store.Blobs(), store.Records(), registryOptions(c, nil))
 	p := &collectPrinter{o: o, json: json.NewEncoder(o.Out)}
 	run := c.collectOptions("command")
 	run.DryRun, run.Found, run.Progress = o.DryRun, p.found, p.progress
+	if run.Caches, err = proxies.Collected(ctx); err != nil {
+		return err
+	}
 	report, err := r.Collect(ctx, run)
 	p.clear()
 	if err != nil {
@@ -130,6 +138,14 @@ func (p *collectPrinter) summary(r registry.CollectReport) {
 			_, err := fmt.Fprintf(p.o.Out, "%s: %d of kind %s, %d bytes: %s\n", counts.what, n.Count, n.Kind, n.Bytes, n.Reason)
 			p.note(err)
 		}
+	}
+	for _, u := range r.Caches {
+		of := u.Prefix
+		if of == "" {
+			of = "of the registry"
+		}
+		_, err := fmt.Fprintf(p.o.Out, "pull-through cache %s: %d images of %d bytes stay, of at most %d; newly evicted: %d of %d bytes\n", of, u.Images, u.Bytes, u.MaxBytes, u.EvictedImages, u.EvictedBytes)
+		p.note(err)
 	}
 	_, err = fmt.Fprintf(p.o.Out, "%s: %d bytes in all\n", what, r.DeletedBytes())
 	p.note(err)

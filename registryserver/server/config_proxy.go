@@ -9,6 +9,7 @@ type ProxyConfig struct {
 	RemoteURL string
 	Username  string
 	Password  Secret
+	MaxSize   int // bytes that garbage collections hold it to; 0 for no bound
 }
 
 // finishProxy checks the upstream that is cached as a whole.
@@ -32,7 +33,7 @@ func (l *configLoader) finishProxy() {
 	})
 	for _, key := range []string{"proxy.ttl", "proxy.cachewritetimeout"} {
 		if n := l.root.at(key); n.kind != nullNode {
-			l.warn(key, n, "has no effect in registryserver: what was fetched stays until it is deleted, and a fetch ends when the upstream is silent")
+			l.warn(key, n, "has no effect in registryserver: what was fetched stays until it is deleted, or evicted to fit proxy.maxsize, and a fetch ends when the upstream is silent")
 		}
 	}
 }

@@ -74,6 +74,7 @@ func (c *Config) settings() []setting {
 		{"proxy.remoteurl", asText(&c.Proxy.RemoteURL)},
 		{"proxy.username", asText(&c.Proxy.Username)},
 		{"proxy.password", asSecret(&c.Proxy.Password)},
+		{"proxy.maxsize", asInt(&c.Proxy.MaxSize, 0)},
 		{"catalog.maxentries", asInt(&c.Catalog.MaxEntries, math.MinInt)},
 		{"tags.maxtags", asInt(&c.Tags.MaxTags, 0)},
 		{"health.storagedriver.enabled", asBool(&c.Health.StorageDriver.Enabled)},

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/registrykit/terraform-provider-registry/registryserver/proxycache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 )
 
@@ -32,11 +31,9 @@ func Fsck(ctx context.Context, c *Config, o FsckOptions) (sound bool, err error)
 	defer store.Close()
 	r := registry.New(store.Blobs(), store.Records(), registryOptions(c, nil))
 
-	proxies, err := proxycache.OpenStore(ctx, proxycache.StoreConfig{
-		Records: store.Records(), Whole: c.Proxy.whole(), ReadOnly: true, Log: slog.New(slog.DiscardHandler), // of passwords, which nobody needs here
-	})
+	proxies, err := storedProxies(ctx, c, store.Records())
 	if err != nil {
-		return false, fmt.Errorf("pull-through caches: %w", err)
+		return false, err
 	}
 
 	p := &fsckPrinter{o: o, json: json.NewEncoder(o.Out)}

@@ -129,7 +129,11 @@ func (g *collections) do(ctx context.Context, o registry.CollectOptions) {
 	}
 	g.set(&client.Collection{CollectReport: client.CollectReport{ID: o.ID, Trigger: o.Trigger, DryRun: o.DryRun, Untagged: o.Untagged, Started: time.Now().UTC()}})
 	g.s.metrics.gcRunning.Set(1)
-	report, err := g.images.Collect(ctx, o)
+	var report registry.CollectReport
+	var err error
+	if o.Caches, err = g.s.proxies.Collected(ctx); err == nil {
+		report, err = g.images.Collect(ctx, o)
+	}
 	g.s.metrics.gcRunning.Set(0)
 	g.mu.Lock()
 	g.running = nil
@@ -216,6 +220,9 @@ func wireReport(r registry.CollectReport) client.CollectReport {
 	}
 	for _, n := range r.Next {
 		wire.Next = append(wire.Next, client.UnusedCount(n))
+	}
+	for _, u := range r.Caches {
+		wire.Caches = append(wire.Caches, client.CacheUsage(u))
 	}
 	for _, u := range r.Examples {
 		wire.Examples = append(wire.Examples, client.Unused(u))

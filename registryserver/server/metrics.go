@@ -35,8 +35,12 @@ type metrics struct {
 	gcRuns    *prometheus.CounterVec
 	gcDeleted *prometheus.CounterVec
 	gcBytes   prometheus.Counter
-	gcRunning prometheus.Gauge
-	gcLast    prometheus.Gauge
+	// Of pull-through caches with a bound.
+	cacheBytes    *prometheus.GaugeVec
+	evictedImages *prometheus.CounterVec
+	evictedBytes  *prometheus.CounterVec
+	gcRunning     prometheus.Gauge
+	gcLast        prometheus.Gauge
 }
 
 func newMetrics(version string) *metrics {
@@ -66,6 +70,10 @@ func newMetrics(version string) *metrics {
 	m.gcBytes = prometheus.NewCounter(prometheus.CounterOpts{Name: "registry_gc_deleted_bytes_total", Help: "Bytes of content that garbage collections of this server deleted."})
 	m.gcRunning = prometheus.NewGauge(prometheus.GaugeOpts{Name: "registry_gc_running", Help: "1 while this server collects garbage."})
 	m.gcLast = prometheus.NewGauge(prometheus.GaugeOpts{Name: "registry_gc_last_success_timestamp_seconds", Help: "When this server's last garbage collection that did not fail ended."})
+	m.cacheBytes = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "registry_proxy_size_bytes", Help: "What the images of a pull-through cache with a bound occupy, as of the last garbage collection of this server."}, []string{"prefix"})
+	m.evictedImages = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "registry_proxy_evicted_images_total", Help: "Images that garbage collections of this server evicted from pull-through caches."}, []string{"prefix"})
+	m.evictedBytes = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "registry_proxy_evicted_bytes_total", Help: "Bytes that nothing else in the cache needs of the images that were evicted."}, []string{"prefix"})
+	m.registry.MustRegister(m.cacheBytes, m.evictedImages, m.evictedBytes)
 	m.registry.MustRegister(m.gcRuns, m.gcDeleted, m.gcBytes, m.gcRunning, m.gcLast)
 	m.auditEvents = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "registry_audit_events_total", Help: "Events of the audit log, by action and by whether it was allowed."}, []string{"action", "allowed"})
 	m.registry.MustRegister(m.auditEvents)
@@ -118,8 +126,19 @@ func (m *metrics) collected(report registry.CollectReport, err error) {
 		m.gcDeleted.WithLabelValues(n.Kind).Add(float64(n.Count))
 	}
 	m.gcBytes.Add(float64(report.DeletedBytes()))
+	m.evicted(report.Caches)
 	if err == nil {
 		m.gcLast.SetToCurrentTime()
+	}
+}
+
+// evicted shows how large caches are, of which only those with a bound are known.
+func (m *metrics) evicted(caches []registry.CacheUsage) {
+	m.cacheBytes.Reset()
+	for _, u := range caches {
+		m.cacheBytes.WithLabelValues(u.Prefix).Set(float64(u.Bytes))
+		m.evictedImages.WithLabelValues(u.Prefix).Add(float64(u.EvictedImages))
+		m.evictedBytes.WithLabelValues(u.Prefix).Add(float64(u.EvictedBytes))
 	}
 }
 

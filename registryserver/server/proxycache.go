@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -40,7 +41,17 @@ func (c ProxyConfig) whole() *proxycache.Whole {
 	if c.RemoteURL == "" {
 		return nil
 	}
-	return &proxycache.Whole{URL: c.RemoteURL, Username: c.Username, Password: string(c.Password)}
+	return &proxycache.Whole{URL: c.RemoteURL, Username: c.Username, Password: string(c.Password), MaxSize: int64(c.MaxSize)}
+}
+
+// storedProxies opens the pull-through caches for a command, which needs none of
+// their passwords.
+func storedProxies(ctx context.Context, c *Config, records storage.Records) (*proxycache.Store, error) {
+	proxies, err := proxycache.OpenStore(ctx, proxycache.StoreConfig{Records: records, Whole: c.Proxy.whole(), ReadOnly: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, fmt.Errorf("pull-through caches: %w", err)
+	}
+	return proxies, nil
 }
 
 // proxyCollector shows what pull-through caches count. Names are those of
