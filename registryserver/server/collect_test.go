@@ -160,6 +160,49 @@ func TestCollectMetrics(t *testing.T) {
 	}
 }
 
+// TestCollectEvicts: a collection of the schedule holds caches to the bounds that they
+// have then, and its report and the metrics say so.
+func TestCollectEvicts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newTestServer(t, collectedServer+"gc: {enabled: true, interval: 10m, grace: 0s}")
+		s.background(t)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		s.litter(t, 1)
+		const config = "litter 0001"
+		image := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/x","digest":%q,"size":%d},"layers":[]}`, oci.MediaTypeImageManifest, oci.FromBytes([]byte(config)), len(config))
+		for _, repo := range []string{"hub/app", "hubs/app"} {
+			s.request("POST", "/v2/"+repo+"/blobs/uploads/?digest="+oci.FromBytes([]byte(config)).String(), basic("root", "correct-horse"), "application/octet-stream", config)
+			if w := s.request("PUT", "/v2/"+repo+"/manifests/v1", basic("root", "correct-horse"), oci.MediaTypeImageManifest, image); w.Code != http.StatusCreated {
+				t.Fatalf("push: %d %s", w.Code, w.Body)
+			}
+		}
+		s.call(t, "PUT", "/proxy-caches/hub", `{"upstream_url":"https://hub.example.com","max_size_bytes":100}`, 201)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		size := int64(len(image) + len(config))
+		reports := s.collected(t)
+		if want := (client.CacheUsage{Prefix: "hub", MaxBytes: 100, EvictedImages: 1, EvictedBytes: size}); len(reports) != 1 || len(reports[0].Caches) != 1 || reports[0].Caches[0] != want {
+			t.Fatalf("%+v, want %+v", reports, want)
+		}
+		metric := func(prefix string) [3]float64 {
+			m := s.metrics
+			return [3]float64{testutil.ToFloat64(m.cacheBytes.WithLabelValues(prefix)), testutil.ToFloat64(m.evictedImages.WithLabelValues(prefix)), testutil.ToFloat64(m.evictedBytes.WithLabelValues(prefix))}
+		}
+		if got := metric("hub"); got != [3]float64{0, 1, float64(size)} {
+			t.Errorf("metrics: %v", got)
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if reports = s.collected(t); len(reports) != 2 || reports[0].Caches[0].EvictedImages != 0 || metric("hub")[1] != 1 {
+			t.Errorf("what was evicted is counted again: %+v", reports)
+		}
+		if tags := s.request("GET", "/v2/hubs/app/tags/list", basic("root", "correct-horse"), "", ""); !strings.Contains(tags.Body.String(), "v1") {
+			t.Errorf("of another repository: %s", tags.Body)
+		}
+	})
+}
+
 // TestCollectAPI: the requests of the admin API about collections.
 func TestCollectAPI(t *testing.T) {
 	s, _ := newTestServer(t, collectedServer+"gc: {grace: 0s}")
