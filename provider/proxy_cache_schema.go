@@ -60,6 +60,11 @@ func proxyCacheSchema() schema.Schema {
 				MarkdownDescription: fmt.Sprintf("After what time a tag that is pulled is looked at again in the upstream, up to a year; `0` looks each time. What is pulled by digest never is. Defaults to `%d`.", defaultRevalidation),
 				Validators:          []validator.Int64{int64validator.Between(0, oci.MaxRevalidateAfterSeconds)},
 			},
+			"max_size_bytes": schema.Int64Attribute{
+				Optional:            true,
+				MarkdownDescription: "To how many bytes garbage collections hold what the cache keeps: they evict the images that were pulled longest ago, but for those stored within `gc.grace`. Layers that several images have count once. Between collections the cache may be larger. Without it, there is no bound.",
+				Validators:          []validator.Int64{int64validator.AtLeast(1)},
+			},
 		},
 	}
 }

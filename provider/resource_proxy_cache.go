@@ -29,6 +29,7 @@ type proxyCacheModel struct {
 	PasswordWO             types.String `tfsdk:"password_wo"`
 	PasswordWOVersion      types.Int64  `tfsdk:"password_wo_version"`
 	RevalidateAfterSeconds types.Int64  `tfsdk:"revalidate_after_seconds"`
+	MaxSizeBytes           types.Int64  `tfsdk:"max_size_bytes"`
 }
 
 type proxyCacheIdentity struct {
@@ -196,7 +197,7 @@ func (r *proxyCacheResource) ImportState(ctx context.Context, req resource.Impor
 func (m proxyCacheModel) spec() client.ProxyCacheSpec {
 	return client.ProxyCacheSpec{
 		Prefix: m.Prefix.ValueString(), UpstreamURL: m.UpstreamURL.ValueString(), Username: m.Username.ValueString(),
-		RevalidateAfterSeconds: m.RevalidateAfterSeconds.ValueInt64(),
+		RevalidateAfterSeconds: m.RevalidateAfterSeconds.ValueInt64(), MaxSizeBytes: m.MaxSizeBytes.ValueInt64(),
 	}
 }
 
@@ -214,6 +215,10 @@ func (m *proxyCacheModel) observe(cache client.ProxyCache) {
 	m.Prefix = types.StringValue(cache.Prefix)
 	m.Username = types.StringValue(cache.Username)
 	m.RevalidateAfterSeconds = types.Int64Value(cache.RevalidateAfterSeconds)
+	m.MaxSizeBytes = types.Int64Null()
+	if cache.MaxSizeBytes > 0 {
+		m.MaxSizeBytes = types.Int64Value(cache.MaxSizeBytes)
+	}
 	if had, err := oci.ParseUpstream(m.UpstreamURL.ValueString()); err != nil || had.String() != cache.UpstreamURL {
 		m.UpstreamURL = types.StringValue(cache.UpstreamURL)
 	}

@@ -80,6 +80,8 @@ func TestProxyCacheUpdate(t *testing.T) {
 	unitTest(t, testProvider(),
 		minimal,
 		step(update, hub(`revalidate_after_seconds = 0`), func(c *client.ProxyCache) { c.RevalidateAfterSeconds = 0 }),
+		step(update, hub(`max_size_bytes = 50000000000`), func(c *client.ProxyCache) { c.MaxSizeBytes = 50_000_000_000 }),
+		step(update, hub(`max_size_bytes = 1`), func(c *client.ProxyCache) { c.MaxSizeBytes = 1 }),
 		step(update, hub(hubLogin("me", "password-1", 1)), as("me")),
 		step(update, hub(hubLogin("me", "password-2", 2)), as("me")),
 		step(noop, hub(hubLogin("me", "password-3", 2)), as("me")),                                               // the version says when
@@ -121,6 +123,7 @@ func TestProxyCacheDrift(t *testing.T) {
 	unitTest(t, testProvider(),
 		resource.TestStep{Config: config},
 		step(update, func(c *client.ProxyCacheSpec) { c.RevalidateAfterSeconds = 1 }),
+		step(update, func(c *client.ProxyCacheSpec) { c.MaxSizeBytes = 1 }),
 		step(update, func(c *client.ProxyCacheSpec) { c.UpstreamURL = "https://quay.io" }),
 		step(update, func(c *client.ProxyCacheSpec) { c.Username = "you" }),
 		step(update, func(c *client.ProxyCacheSpec) { c.Username, c.Password = "", nil }),
@@ -146,7 +149,7 @@ func TestProxyCacheDisappears(t *testing.T) {
 
 func TestProxyCacheImport(t *testing.T) {
 	s := startServer(t)
-	managed := s.config("%s", hub("revalidate_after_seconds = 7"))
+	managed := s.config("%s", hub("revalidate_after_seconds = 7", "max_size_bytes = 8"))
 	unitTest(t, testProvider(),
 		resource.TestStep{Config: managed},
 		resource.TestStep{ResourceName: proxyHub, ImportState: true, ImportStateId: "hub", ImportStateVerify: true, ImportStateVerifyIdentifierAttribute: "prefix"},
@@ -193,6 +196,7 @@ func TestProxyCacheValidation(t *testing.T) {
 		hub(`upstream_url = "https://u:p@docker.io"`):                      "holds no user name or password",
 		hub(`upstream_url = "https://docker.io/A"`):                        "is not the beginning of a repository name",
 		hub(`revalidate_after_seconds = -1`):                               "between 0 and 31536000",
+		hub(`max_size_bytes = 0`):                                          "at least 1",
 		hub(`password_wo = "x"`):                                           "password_wo_version",
 		hub(`password_wo_version = 1`):                                     "password_wo",
 		hub("password_wo = \"x\"\n password_wo_version = 1"):               "username",
@@ -209,7 +213,7 @@ func TestProxyCacheUnknownInputs(t *testing.T) {
 	config := func(url string) string {
 		return s.config(`
 resource "terraform_data" "all" {
-  input = { prefix = "hub", url = %q, user = "me", version = 1, seconds = 5 }
+  input = { prefix = "hub", url = %q, user = "me", version = 1, seconds = 5, size = 6 }
 }
 resource "registry_proxy_cache" "hub" {
   prefix                   = terraform_data.all.output.prefix
@@ -218,6 +222,7 @@ resource "registry_proxy_cache" "hub" {
   password_wo              = "password-1"
   password_wo_version      = terraform_data.all.output.version
   revalidate_after_seconds = terraform_data.all.output.seconds
+  max_size_bytes           = terraform_data.all.output.size
 }
 `, url)
 	}
@@ -227,7 +232,7 @@ resource "registry_proxy_cache" "hub" {
 			Config:           config("https://quay.io"),
 			ConfigPlanChecks: resource.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}},
 			ConfigStateChecks: []statecheck.StateCheck{s.proxyCache(client.ProxyCache{
-				Prefix: "hub", UpstreamURL: "https://quay.io", Username: "me", HasPassword: true, RevalidateAfterSeconds: 5,
+				Prefix: "hub", UpstreamURL: "https://quay.io", Username: "me", HasPassword: true, RevalidateAfterSeconds: 5, MaxSizeBytes: 6,
 			})},
 		},
 	)

@@ -14,11 +14,13 @@ resource "registry_proxy_cache" "docker_hub" {
   password_wo_version = 1
 }
 
-# Without a login; a tag that is pulled is looked at again after an hour.
+# Without a login; a tag that is pulled is looked at again after an hour. Garbage collections evict
+# what was pulled longest ago, so that the rest has 50 GB.
 resource "registry_proxy_cache" "quay" {
   prefix                   = "quay.io"
   upstream_url             = "https://quay.io"
   revalidate_after_seconds = 3600
+  max_size_bytes           = 50000000000
 }
 
 # Whoever runs on the cluster pulls from both, and pushes to neither.
