@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	adminclient "github.com/registrykit/terraform-provider-registry/registryserver/client"
 )
 
 const monitoringExample = "../examples/monitoring"
@@ -55,7 +57,7 @@ func TestDashboard(t *testing.T) {
 		if err := json.Unmarshal(prometheus.get(t, "/api/v1/label/__name__/values", nil), &names); err != nil {
 			return err
 		}
-		if series = names.Data; !slices.Contains(series, "registry_s3_requests_total") {
+		if series = names.Data; !slices.Contains(series, "registry_s3_requests_total") || !slices.Contains(series, "registry_proxy_size_bytes") {
 			return fmt.Errorf("there are %q", series)
 		}
 		return nil
@@ -116,6 +118,12 @@ func aBitOfEverything(t *testing.T, p *process) {
 	do(t, http.MethodGet, p.URL+"/v2/app/manifests/none", nil)
 	resp, _ := do(t, http.MethodPost, p.URL+"/v2/app/blobs/uploads/", nil)
 	do(t, http.MethodDelete, p.URL+resp.Header.Get("Location"), nil)
+	up := startUpstream(t)
+	cacheOf(t, p, adminclient.ProxyCacheSpec{Prefix: "hub", UpstreamURL: up.URL, MaxSizeBytes: 1})
+	cached := up.publish(t, "app", "v1", layer)
+	for range 2 {
+		pulls(t, p, "hub/app/manifests/"+sha256Digest(cached), cached)
+	}
 	if resp, body := do(t, http.MethodPost, p.URL+"/api/v1/collections", []byte(`{}`), "Content-Type", "application/json"); resp.StatusCode != http.StatusAccepted {
 		t.Errorf("a collection: %s %s", resp.Status, body)
 	}
