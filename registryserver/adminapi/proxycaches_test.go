@@ -26,8 +26,8 @@ func TestProxyCaches(t *testing.T) {
 	w.want(412, oci.CodePreconditionFailed, "PUT", "/proxy-caches/hub", strings.Replace(body, "the up", "another up", 1), "If-None-Match: *")
 	w.want(200, "", "PUT", "/proxy-caches/hub", `{"upstream_url":"https://docker.io","username":"me","revalidate_after_seconds":0}`, "If-Match: "+etag)
 	bounded := w.want(200, "", "PUT", "/proxy-caches/hub", `{"upstream_url":"https://docker.io","username":"me","revalidate_after_seconds":0,"max_size_bytes":5000000000}`)
-	if c := decodeBody[client.ProxyCache](t, bounded); c.MaxSizeBytes != 5_000_000_000 || c.Revision == decodeBody[client.ProxyCache](t, rec).Revision {
-		t.Errorf("%+v", c)
+	if now := decodeBody[client.ProxyCache](t, bounded); now.MaxSizeBytes != 5_000_000_000 || now.Revision == c.Revision {
+		t.Errorf("%+v", now)
 	}
 	w.want(412, oci.CodePreconditionFailed, "DELETE", "/proxy-caches/hub", "", "If-Match: "+etag)
 	w.want(201, "", "PUT", "/proxy-caches/mirror%2Fquay", `{"upstream_url":"https://quay.io"}`)

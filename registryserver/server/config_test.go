@@ -234,8 +234,8 @@ func TestConfigKeys(t *testing.T) {
 				TLS: RedisTLSConfig{Enabled: true, Certificate: "/c", Key: "/k", RootCAs: []string{"/ca"}}}
 		}},
 		{set: "proxy={username: u, password: p, ttl: 168h, exec: {command: c, lifetime: 1h}, cachewritetimeout: 5m}", want: func(c *Config) { c.Proxy = ProxyConfig{Username: "u", Password: "p"} }},
-		{set: "proxy={remoteurl: 'https://quay.io', username: u, password: p}", want: func(c *Config) {
-			c.Proxy = ProxyConfig{RemoteURL: "https://quay.io", Username: "u", Password: "p"}
+		{set: "proxy={remoteurl: 'https://quay.io', username: u, password: p, maxsize: 50_000_000_000}", want: func(c *Config) {
+			c.Proxy = ProxyConfig{RemoteURL: "https://quay.io", Username: "u", Password: "p", MaxSize: 50_000_000_000}
 		}},
 		{set: "middleware.storage=[{name: cloudfront, disabled: true, options: {baseurl: x, anything: [1]}}]"},
 		{set: "policy.repository.classes=[]"},
