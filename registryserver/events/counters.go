@@ -18,11 +18,11 @@ type counters struct {
 func newCounters() counters {
 	return counters{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "registry_notifications_events_total", Help: "Events by webhook: Events taken on, Successes and Failures of requests, Dropped ones that were given up."}, []string{"endpoint", "type"}),
+			Name: "registry_notifications_events_total", Help: "Events by receiver, replications as replication:NAME: Events taken on, Successes and Failures of requests, Dropped ones that were given up."}, []string{"endpoint", "type"}),
 		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "registry_notifications_pending_total", Help: "Events that this server is delivering, by webhook."}, []string{"endpoint"}),
+			Name: "registry_notifications_pending_total", Help: "Events that this server is delivering, by receiver."}, []string{"endpoint"}),
 		status: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "registry_notifications_status_total", Help: "Answers of webhooks, by status."}, []string{"endpoint", "code"}),
+			Name: "registry_notifications_status_total", Help: "Answers of receivers, by status."}, []string{"endpoint", "code"}),
 		queued: prometheus.NewDesc("registry_notifications_queued", "Events of all servers that wait in the storage, as this server knows it.", nil, nil),
 	}
 }

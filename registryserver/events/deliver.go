@@ -80,38 +80,37 @@ func (n *Notifier) run(ctx context.Context, d *delivery) {
 	n.forget(d.Event.ID)
 }
 
-// deliver tells one webhook of an event, as often as it takes. It returns
+// deliver gets an event to one receiver, as often as it takes. It returns
 // whether there is nothing more to do: false means that ctx has ended.
 func (n *Notifier) deliver(ctx context.Context, e Event, name string) bool {
 	n.counts.begin(name)
 	defer n.counts.end(name)
 	wait := n.Backoff
-	if r := n.Webhooks.receiver(name); r != nil && r.config.Backoff > 0 {
-		wait = r.config.Backoff
-	}
 	for failures := 0; ; failures++ {
-		r := n.Webhooks.receiver(name)
-		if r == nil {
+		if !n.of(name).Has(name) {
 			return true // deleted, or switched off
 		}
-		after, err := n.tryOnce(ctx, r, e)
-		log := n.Log.With("webhook", name, "host", r.host(), "event", e.ID)
+		log := n.Log.With(n.of(name).LogAttrs(name)...).With("event", e.ID)
+		try := n.tryOnce(ctx, name, e)
 		switch {
 		case ctx.Err() != nil:
 			return false
-		case err == nil:
+		case try.Err == nil:
 			if failures > 0 {
-				log.InfoContext(ctx, "the webhook has its event", "failures", failures)
+				log.InfoContext(ctx, "an event that had to be tried again is delivered", "failures", failures)
 			}
 			return true
-		case errors.Is(err, errGone) || n.Now().Sub(e.Time) > maxAge:
-			log.ErrorContext(ctx, "an event is given up", "action", e.Action, "repository", e.Repository, "tag", e.Tag, "failures", failures+1, "error", err)
+		case errors.Is(try.Err, errGone) || n.Now().Sub(e.Time) > maxAge:
+			log.ErrorContext(ctx, "an event is given up", "action", e.Action, "repository", e.Repository, "tag", e.Tag, "failures", failures+1, "error", try.Err)
 			n.counts.drop([]string{name})
 			return true
 		case failures == 0:
-			log.WarnContext(ctx, "a webhook could not be told of an event; it is tried again", "error", err)
+			log.WarnContext(ctx, "an event could not be delivered; it is tried again", "error", try.Err)
+			if try.Backoff > 0 {
+				wait = try.Backoff
+			}
 		}
-		pause := min(max(wait, after), maxBackoff)
+		pause := min(max(wait, try.After), maxBackoff)
 		wait = min(2*wait, maxBackoff)
 		select {
 		case <-ctx.Done():
@@ -121,19 +120,52 @@ func (n *Notifier) deliver(ctx context.Context, e Event, name string) bool {
 	}
 }
 
-var errGone = errors.New("410 Gone: the receiver wants no more events; delete the webhook")
-
-// tryOnce sends the event once, when it is its turn. after is what the receiver asks to wait.
-func (n *Notifier) tryOnce(ctx context.Context, r *receiver, e Event) (after time.Duration, err error) {
-	slot := n.slot(r.Name)
+// tryOnce tries once, when it is the event's turn.
+func (n *Notifier) tryOnce(ctx context.Context, name string, e Event) Try {
+	slot := n.slot(name)
 	select {
 	case slot <- struct{}{}:
 		defer func() { <-slot }()
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return Try{Err: ctx.Err()}
+	}
+	try := n.of(name).Deliver(ctx, name, e)
+	switch {
+	case try.Status > 0:
+		n.counts.answered(name, try.Status)
+	case try.Err != nil:
+		n.counts.failed(name)
+	}
+	return try
+}
+
+var errGone = errors.New("410 Gone: the receiver wants no more events; delete the webhook")
+
+// webhooks sends events to webhooks, and to the endpoints of the configuration.
+type webhooks struct {
+	*Store
+	http      *http.Client
+	userAgent string
+	now       func() time.Time
+}
+
+// LogAttrs is part of Receivers.
+func (w webhooks) LogAttrs(name string) []any {
+	attrs := []any{"webhook", name}
+	if r := w.receiver(name); r != nil {
+		attrs = append(attrs, "host", r.host())
+	}
+	return attrs
+}
+
+// Deliver is part of Receivers.
+func (w webhooks) Deliver(ctx context.Context, name string, e Event) Try {
+	r := w.receiver(name)
+	if r == nil {
+		return Try{}
 	}
 	if r.Problem != "" {
-		return 0, errors.New(r.Problem)
+		return Try{Err: errors.New(r.Problem)}
 	}
 	timeout := tryTime
 	if r.config.Timeout > 0 {
@@ -141,37 +173,43 @@ func (n *Notifier) tryOnce(ctx context.Context, r *receiver, e Event) (after tim
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	req, err := n.request(ctx, r, e)
+	try := w.send(ctx, r, e)
+	try.Backoff = r.config.Backoff
+	return try
+}
+
+func (w webhooks) send(ctx context.Context, r *receiver, e Event) Try {
+	req, err := w.request(ctx, r, e)
 	if err != nil {
-		return 0, err
+		return Try{Err: err}
 	}
-	resp, err := n.http.Do(req)
+	resp, err := w.http.Do(req)
 	if err != nil {
-		n.counts.failed(r.Name)
 		var ue *url.Error
 		if errors.As(err, &ue) {
 			err = ue.Err // without the URL, which may hold a token
 		}
-		return 0, err
+		return Try{Err: err}
 	}
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
-	n.counts.answered(r.Name, resp.StatusCode)
+	try := Try{Status: resp.StatusCode}
 	switch {
 	case resp.StatusCode/100 == 2:
-		return 0, nil
 	case resp.StatusCode == http.StatusGone:
-		return 0, errGone
+		try.Err = errGone
 	case resp.StatusCode/100 == 3:
-		return 0, fmt.Errorf("status %d: redirects are not followed; give the webhook the URL that it leads to", resp.StatusCode)
+		try.Err = fmt.Errorf("status %d: redirects are not followed; give the webhook the URL that it leads to", resp.StatusCode)
+	default:
+		try.Err, try.After = fmt.Errorf("status %d", resp.StatusCode), retryAfter(resp.Header)
 	}
-	return retryAfter(resp.Header), fmt.Errorf("status %d", resp.StatusCode)
+	return try
 }
 
 // request is the POST of an event, signed as Standard Webhooks has it
 // (github.com/standard-webhooks, "Signature scheme"): HMAC-SHA256 over
 // "id.timestamp.body".
-func (n *Notifier) request(ctx context.Context, r *receiver, e Event) (*http.Request, error) {
+func (w webhooks) request(ctx context.Context, r *receiver, e Event) (*http.Request, error) {
 	body, contentType, err := r.Format.write(e)
 	if err != nil {
 		return nil, err
@@ -181,9 +219,9 @@ func (n *Notifier) request(ctx context.Context, r *receiver, e Event) (*http.Req
 		return nil, errors.New("the url cannot be requested")
 	}
 	r.headers(req.Header)
-	at := strconv.FormatInt(n.Now().Unix(), 10)
+	at := strconv.FormatInt(w.now().Unix(), 10)
 	req.Header.Set("Content-Type", contentType)
-	req.Header.Set("User-Agent", n.UserAgent)
+	req.Header.Set("User-Agent", w.userAgent)
 	req.Header.Set("Webhook-Id", e.ID)
 	req.Header.Set("Webhook-Timestamp", at)
 	if r.secret != "" {

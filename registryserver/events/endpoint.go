@@ -33,8 +33,8 @@ func (e Endpoint) receiver() *receiver {
 	return r
 }
 
-// foreign reports whether a name is that of an endpoint that only other servers'
+// Foreign reports whether a name is that of an endpoint that only other servers'
 // configurations have.
-func (s *Store) foreign(name string) bool {
+func (s *Store) Foreign(name string) bool {
 	return strings.HasPrefix(name, endpointPrefix) && s.receiver(name) == nil
 }

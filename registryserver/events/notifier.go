@@ -39,24 +39,26 @@ const (
 
 // Config is what a Notifier is made of. Only Webhooks and Records are needed.
 type Config struct {
-	Webhooks  *Store
-	Records   storage.Records
-	Server    string // the name of this server, shown in events
-	UserAgent string
-	ReadOnly  bool              // nothing is written: events are kept in memory only
-	Transport http.RoundTripper // the default is a new one
-	Log       *slog.Logger      // the default is slog.Default()
-	Now       func() time.Time  // the default is time.Now
-	Backoff   time.Duration     // the wait after the first failure; the default is 1 s
-	Sweep     time.Duration     // the default is a minute
-	MaxQueued int               // the default is 20,000
+	Webhooks *Store
+	// Replications are the registries that images are copied to; nil for none.
+	Replications Receivers
+	Records      storage.Records
+	Server       string // the name of this server, shown in events
+	UserAgent    string
+	ReadOnly     bool              // nothing is written: events are kept in memory only
+	Transport    http.RoundTripper // the default is a new one
+	Log          *slog.Logger      // the default is slog.Default()
+	Now          func() time.Time  // the default is time.Now
+	Backoff      time.Duration     // the wait after the first failure; the default is 1 s
+	Sweep        time.Duration     // the default is a minute
+	MaxQueued    int               // the default is 20,000
 }
 
-// Notifier delivers events to webhooks.
+// Notifier delivers events to webhooks, and to what replicates images.
 type Notifier struct {
 	Config
-	owner string // of records; another for each start of a server
-	http  *http.Client
+	owner    string // of records; another for each start of a server
+	webhooks webhooks
 
 	mu     sync.Mutex
 	active map[string]*delivery // by event id
@@ -99,11 +101,15 @@ func New(c Config) *Notifier {
 	if c.Transport == nil {
 		c.Transport = newTransport()
 	}
+	if c.Replications == nil {
+		c.Replications = none{}
+	}
+	sender := &http.Client{Transport: c.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	n := &Notifier{
 		Config: c, owner: newID(), active: make(map[string]*delivery), load: make(map[string]int), slots: make(map[string]chan struct{}),
-		queue:  backlog{later: make(map[string]time.Time)},
-		counts: newCounters(),
-		http:   &http.Client{Transport: c.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		queue:    backlog{later: make(map[string]time.Time)},
+		counts:   newCounters(),
+		webhooks: webhooks{c.Webhooks, sender, c.UserAgent, c.Now},
 	}
 	n.ctx, n.cancel = context.WithCancel(storage.Background(context.Background()))
 	return n
@@ -115,7 +121,7 @@ func New(c Config) *Notifier {
 // happened: then the event is in memory, too, and the log says so.
 func (n *Notifier) Notify(ctx context.Context, e Event) {
 	e.Server = n.Server
-	to := n.Webhooks.matching(e)
+	to := slices.Concat(n.webhooks.Matching(e), n.Replications.Matching(e))
 	if len(to) == 0 {
 		return
 	}
@@ -123,8 +129,8 @@ func (n *Notifier) Notify(ctx context.Context, e Event) {
 	d := &delivery{queued: queued{Version: queuedVersion, Event: e, To: to, Owner: n.owner, Until: e.Time.Add(lease)}}
 	if e.durable() && !n.ReadOnly {
 		if n.queue.waiting.Load() >= int64(n.MaxQueued) {
-			n.Log.ErrorContext(ctx, "an event is dropped: too many wait already; make the webhooks answer, or disable those that never will", "waiting", n.queue.waiting.Load(),
-				"webhooks", to, "action", e.Action, "repository", e.Repository, "tag", e.Tag)
+			n.Log.ErrorContext(ctx, "an event is dropped: too many wait already; make the receivers answer, or disable those that never will", "waiting", n.queue.waiting.Load(),
+				"receivers", to, "action", e.Action, "repository", e.Repository, "tag", e.Tag)
 			n.counts.drop(to)
 			return
 		}
@@ -176,17 +182,17 @@ func (n *Notifier) start(d *delivery) bool {
 // roomFor reports whether this server can deliver to a receiver now, for who
 // holds mu.
 func (n *Notifier) roomFor(name string, e Event) bool {
-	if n.Webhooks.foreign(name) {
+	if n.of(name).Foreign(name) {
 		return n.Now().Sub(e.Time) > maxAge // to be given up, by any server
 	}
-	return n.load[name] < min(maxPerReceiver, max(maxActive/max(n.Webhooks.count(), 1), 1))
+	return n.load[name] < min(maxPerReceiver, max(maxActive/max(n.count(), 1), 1))
 }
 
 // Run takes up what other servers left, until ctx ends; then it lets go of what
 // it has, so that others take it up at once.
 func (n *Notifier) Run(ctx context.Context) {
 	for {
-		if (n.Webhooks.count() > 0 || n.queue.waiting.Load() > 0) && !n.ReadOnly {
+		if (n.count() > 0 || n.queue.waiting.Load() > 0) && !n.ReadOnly {
 			if err := n.sweep(ctx); err != nil && ctx.Err() == nil {
 				n.Log.WarnContext(ctx, "the events that wait could not be listed", "error", err)
 			}

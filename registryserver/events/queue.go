@@ -117,9 +117,11 @@ func (n *Notifier) sweep(ctx context.Context) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	// Another server may have made a webhook that these are for.
-	if err := n.Webhooks.Refresh(ctx); err != nil {
-		return err
+	// Another server may have made a receiver that these are for.
+	for _, r := range []Receivers{n.webhooks, n.Replications} {
+		if err := r.Refresh(ctx); err != nil {
+			return err
+		}
 	}
 	first, found := slices.BinarySearch(keys, n.queue.after)
 	if found {

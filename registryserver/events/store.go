@@ -158,8 +158,8 @@ func (s *Store) install(ctx context.Context, doc document, version storage.Versi
 	s.current.Store(next)
 }
 
-// matching returns the names of the receivers that are to hear of an event.
-func (s *Store) matching(e Event) []string {
+// Matching returns the names of the receivers that are to hear of an event.
+func (s *Store) Matching(e Event) []string {
 	var names []string
 	for _, receivers := range []map[string]*receiver{s.fixed, s.current.Load().webhooks} {
 		for name, r := range receivers {
@@ -171,6 +171,9 @@ func (s *Store) matching(e Event) []string {
 	slices.Sort(names)
 	return names
 }
+
+// Has reports whether there is a receiver of that name, and it is on.
+func (s *Store) Has(name string) bool { return s.receiver(name) != nil }
 
 // receiver returns a receiver, or nil for one that is no more, or off.
 func (s *Store) receiver(name string) *receiver {
@@ -184,8 +187,8 @@ func (s *Store) receiver(name string) *receiver {
 	return r
 }
 
-// count returns how many receivers there are.
-func (s *Store) count() int { return len(s.fixed) + len(s.current.Load().webhooks) }
+// Count returns how many receivers there are.
+func (s *Store) Count() int { return len(s.fixed) + len(s.current.Load().webhooks) }
 
 // reseal seals the secrets that a previous http.secret sealed with the current
 // one. Nothing else changes, revisions neither.

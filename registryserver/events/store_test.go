@@ -112,7 +112,7 @@ func TestChanges(t *testing.T) {
 	if w.store.receiver("ci") == nil {
 		t.Error("nobody has looked yet")
 	}
-	if err := w.store.Refresh(t.Context()); err != nil || w.store.receiver("ci") != nil || w.store.count() != 1 {
+	if err := w.store.Refresh(t.Context()); err != nil || w.store.receiver("ci") != nil || w.store.Count() != 1 {
 		t.Errorf("%v", err)
 	}
 	w.faults.On(func(storagetest.Call) storagetest.Fault { return storagetest.NotApplied })
@@ -126,7 +126,7 @@ func TestChanges(t *testing.T) {
 		t.Errorf("%s", w.logs)
 	}
 	w.faults.On(nil)
-	for n := w.store.count(); n < maxWebhooks; n++ {
+	for n := w.store.Count(); n < maxWebhooks; n++ {
 		w.create("more-" + strings.Repeat("x", n))
 	}
 	spec.Name = "toomany"
