@@ -37,17 +37,18 @@ var mayImport = map[string][]string{
 	"registryserver/migrate":             {"registryserver/oci", "registryserver/storage"},
 	"registryserver/transfer":            {"registryserver/archive", "registryserver/client", "registryserver/oci", "registryserver/registry"},
 	"registryserver/proxycache":          {"registryserver/auth", "registryserver/oci", "registryserver/registry", "registryserver/storage", "registryserver/transfer"},
+	"registryserver/replication":         {"registryserver/auth", "registryserver/events", "registryserver/oci", "registryserver/registry", "registryserver/storage", "registryserver/transfer"},
 	"registryserver/ociapi": {"registryserver/archive", "registryserver/auth", "registryserver/events", "registryserver/oci", "registryserver/proxycache",
 		"registryserver/registry", "registryserver/storage"},
 	"registryserver/journal": {},
 	"registryserver/adminapi": {"registryserver/auth", "registryserver/certificates", "registryserver/client", "registryserver/events", "registryserver/oci",
-		"registryserver/proxycache", "registryserver/registry", "registryserver/storage"},
+		"registryserver/proxycache", "registryserver/registry", "registryserver/replication", "registryserver/storage"},
 	"modules":            {}, // no Go but for tests
 	"modules/awstest":    {},
 	"modules/image":      {}, // tests alone, too
 	"modules/image/sbom": {},
 	"registryserver/server": {"registryserver/adminapi", "registryserver/audit", "registryserver/auth", "registryserver/awshost", "registryserver/certificates", "registryserver/client", "registryserver/events", "registryserver/journal", "registryserver/migrate", "registryserver/oci", "registryserver/ociapi", "registryserver/proxycache",
-		"registryserver/rediscache", "registryserver/registry", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/storage/s3store"},
+		"registryserver/rediscache", "registryserver/registry", "registryserver/replication", "registryserver/storage", "registryserver/storage/fsstore", "registryserver/storage/s3store"},
 }
 
 // testsMayAlsoImport is what test files get on top: stores to stand on, and for the two clients the server that they talk to.

@@ -1,5 +1,5 @@
 // Package adminapi is the HTTP of the admin API, below /api/v1/: users,
-// policies, certificates, webhooks, repositories, tags, and what the server says of itself. Its wire
+// policies, certificates, webhooks, replications, repositories, tags, and what the server says of itself. Its wire
 // types are those of package client; openapi.yaml describes it, and a test
 // holds the two together. Pushing and pulling is package ociapi's.
 package adminapi
@@ -19,6 +19,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/proxycache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
+	"github.com/registrykit/terraform-provider-registry/registryserver/replication"
 )
 
 // Config is what the API is made of. All but Log and the switches are needed.
@@ -36,6 +37,10 @@ type Config struct {
 	Notify func(*http.Request, events.Event)
 	// Proxies are pull-through caches.
 	Proxies *proxycache.Store
+	// Replications copy what is pushed to other registries; ReplicationsTaken says
+	// how many events this server is delivering to one of events.Receivers.
+	Replications      *replication.Replicator
+	ReplicationsTaken func(receiver string) int
 	// Server says the version, storage and capabilities of the server; the rest
 	// of client.Server is filled in here.
 	Server func() client.Server
@@ -146,6 +151,11 @@ func (a *api) endpoints() []endpoint {
 		{method: "GET", path: "/proxy-caches/{prefix}", handle: a.getProxyCache},
 		{method: "PUT", path: "/proxy-caches/{prefix}", handle: a.putProxyCache},
 		{method: "DELETE", path: "/proxy-caches/{prefix}", handle: a.deleteProxyCache},
+
+		{method: "GET", path: "/replications", handle: a.listReplications, query: paging},
+		{method: "GET", path: "/replications/{replication}", handle: a.getReplication},
+		{method: "PUT", path: "/replications/{replication}", handle: a.putReplication},
+		{method: "DELETE", path: "/replications/{replication}", handle: a.deleteReplication},
 
 		{method: "GET", path: "/repositories", handle: a.listRepositories, query: paging},
 		{method: "POST", path: "/repositories", handle: a.createRepository},

@@ -24,6 +24,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/proxycache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
+	"github.com/registrykit/terraform-provider-registry/registryserver/replication"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage/storagetest"
 )
 
@@ -76,6 +77,11 @@ func newWorld(t *testing.T, edit func(*Config)) *world {
 	if c.Proxies, err = proxycache.OpenStore(t.Context(), proxycache.StoreConfig{Records: records, Keys: keys, Log: log}); err != nil {
 		t.Fatal(err)
 	}
+	rules, err := replication.OpenStore(t.Context(), replication.StoreConfig{Records: records, Keys: keys, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Replications, c.ReplicationsTaken = &replication.Replicator{Store: rules, Registry: w.registry}, func(string) int { return 0 }
 	if edit != nil {
 		edit(&c)
 	}

@@ -217,6 +217,53 @@ type ProxyCacheSpec struct {
 	MaxSizeBytes           int64   `json:"max_size_bytes,omitempty"`
 }
 
+// Replication copies what is pushed to another registry. It never holds the
+// password.
+type Replication struct {
+	Name string `json:"name"`
+	// URL is of the other registry; what follows the host begins the names of
+	// repositories there.
+	URL string `json:"url"`
+	// Insecure lets images and the login travel in the clear.
+	Insecure     bool     `json:"insecure"`
+	Repositories []string `json:"repositories"` // globs; never null, and empty means all
+	Tags         []string `json:"tags"`         // patterns, sorted; never null, and empty means all
+	Username     string   `json:"username"`     // "" for no login
+	HasPassword  bool     `json:"has_password"`
+	// CredentialRevision is as a user's.
+	CredentialRevision string `json:"credential_revision,omitempty"`
+	Enabled            bool   `json:"enabled"`
+	// Problem is why nothing can be copied; empty if it can.
+	Problem string            `json:"problem,omitempty"`
+	Status  ReplicationStatus `json:"status"`
+	// Revision is as a user's.
+	Revision  string    `json:"revision"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// ReplicationStatus is how a replication goes, as the server that answers knows
+// it since its start.
+type ReplicationStatus struct {
+	LastSuccess *time.Time `json:"last_success,omitempty"`
+	LastError   string     `json:"last_error,omitempty"` // of the last try, if it failed
+	LastErrorAt *time.Time `json:"last_error_at,omitempty"`
+	Waiting     int        `json:"waiting"` // pushes that the server has taken on and not copied yet
+}
+
+// ReplicationSpec is what a replication shall be, whole, except that without a
+// Password the one that is kept stays.
+type ReplicationSpec struct {
+	Name         string   `json:"name"`
+	URL          string   `json:"url"`
+	Insecure     bool     `json:"insecure"`
+	Repositories []string `json:"repositories"`
+	Tags         []string `json:"tags"`
+	Username     string   `json:"username"`
+	Password     *string  `json:"password,omitempty"`
+	Enabled      bool     `json:"enabled"`
+}
+
 // Repository is a repository and its settings.
 type Repository struct {
 	Name        string `json:"name"`

@@ -20,28 +20,31 @@ var upstreamHostRE = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]{1,5})?$|^\[[0-9a
 
 // ParseUpstream parses the URL of a registry, such as https://registry-1.docker.io,
 // with the beginning of its repositories' names behind it or not. INVALID.
-func ParseUpstream(s string) (Upstream, error) {
+func ParseUpstream(s string) (Upstream, error) { return parseRegistryURL(s, "upstream") }
+
+// parseRegistryURL parses the URL of a registry, which is called role in errors.
+func parseRegistryURL(s, role string) (Upstream, error) {
 	if len(s) > 1024 {
-		return Upstream{}, Errorf(CodeInvalid, "the URL of the upstream is longer than 1024 bytes")
+		return Upstream{}, Errorf(CodeInvalid, "the URL of the %s is longer than 1024 bytes", role)
 	}
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok || scheme != "https" && scheme != "http" {
-		return Upstream{}, Errorf(CodeInvalid, "the URL of the upstream begins with https:// or http://, such as https://registry-1.docker.io")
+		return Upstream{}, Errorf(CodeInvalid, "the URL of the %s begins with https:// or http://, such as https://registry-1.docker.io", role)
 	}
 	host, path, _ := strings.Cut(rest, "/")
 	switch {
 	case strings.Contains(host, "@"):
-		return Upstream{}, Errorf(CodeInvalid, "the URL of the upstream holds no user name or password; give them on their own")
+		return Upstream{}, Errorf(CodeInvalid, "the URL of the %s holds no user name or password; give them on their own", role)
 	case !upstreamHostRE.MatchString(host):
-		return Upstream{}, Errorf(CodeInvalid, "the URL of the upstream has no valid host: %q", clip(host))
+		return Upstream{}, Errorf(CodeInvalid, "the URL of the %s has no valid host: %q", role, clip(host))
 	}
 	if _, err := url.Parse(scheme + "://" + host); err != nil {
-		return Upstream{}, Errorf(CodeInvalid, "the URL of the upstream has no valid host: %q", clip(host))
+		return Upstream{}, Errorf(CodeInvalid, "the URL of the %s has no valid host: %q", role, clip(host))
 	}
 	u := Upstream{scheme: scheme, host: strings.ToLower(host), path: strings.TrimSuffix(path, "/")}
 	if u.path != "" {
 		if _, err := ParseRepository(u.path); err != nil {
-			return Upstream{}, Errorf(CodeInvalid, "what follows the host of the upstream is not the beginning of a repository name: %q", clip(u.path))
+			return Upstream{}, Errorf(CodeInvalid, "what follows the host of the %s is not the beginning of a repository name: %q", role, clip(u.path))
 		}
 	}
 	if u.host == "docker.io" || u.host == "index.docker.io" {
@@ -73,15 +76,21 @@ func (u Upstream) Repository(name string) (Repository, error) {
 	return ParseRepository(name)
 }
 
-// MayLogin reports whether credentials travel there safely: over TLS, or on this
-// machine. INVALID.
-func (u Upstream) MayLogin() error {
+// private reports whether what travels there cannot be read on the way: over TLS,
+// or on this machine.
+func (u Upstream) private() bool {
 	host := u.host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	ip := net.ParseIP(strings.Trim(host, "[]"))
-	if u.scheme == "https" || host == "localhost" || ip != nil && ip.IsLoopback() {
+	return u.scheme == "https" || host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// MayLogin reports whether credentials travel there safely: over TLS, or on this
+// machine. INVALID.
+func (u Upstream) MayLogin() error {
+	if u.private() {
 		return nil
 	}
 	return Errorf(CodeInvalid, "user name and password would travel to %s in the clear; use https://, or no login", u.host)

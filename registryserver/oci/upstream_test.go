@@ -49,3 +49,38 @@ func FuzzParseUpstream(f *testing.F) {
 		}
 	})
 }
+
+func TestParseDestination(t *testing.T) {
+	for _, c := range []struct {
+		url      string
+		insecure bool
+		want     string // "" for none
+	}{
+		{"https://DR.example/mirror/", false, "https://dr.example/mirror"},
+		{"http://127.0.0.1:5000", false, "http://127.0.0.1:5000"},
+		{"http://localhost:5000", false, "http://localhost:5000"},
+		{"http://dr.example", true, "http://dr.example"},
+		{"http://dr.example", false, ""},
+		{"dr.example", true, ""},
+		{"https://me:pw@dr.example", true, ""},
+	} {
+		u, err := ParseDestination(c.url, c.insecure)
+		if (err == nil) != (c.want != "") || err == nil && u.String() != c.want {
+			t.Errorf("%s, %t: %v, %v; want %s", c.url, c.insecure, u, err, c.want)
+		}
+	}
+}
+
+func FuzzParseDestination(f *testing.F) {
+	f.Add("https://dr.example/mirror", false)
+	f.Add("http://[::1]:5000", true)
+	f.Fuzz(func(t *testing.T, text string, insecure bool) {
+		u, err := ParseDestination(text, insecure)
+		if err != nil {
+			return
+		}
+		if again, err := ParseDestination(u.String(), insecure); err != nil || again != u {
+			t.Errorf("%q is %q, and that %v, %v", text, u, again, err)
+		}
+	})
+}

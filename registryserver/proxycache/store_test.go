@@ -12,6 +12,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage/storagetest"
+	"github.com/registrykit/terraform-provider-registry/registryserver/transfer"
 )
 
 func openStore(t *testing.T, records storage.Records, secret string, previous ...string) *Store {
@@ -171,7 +172,7 @@ func TestSameSite(t *testing.T) {
 		{"127.0.0.1:5000", "127.0.0.1:5001", false}, {"localhost:5000", "localhost:5001", false}, {"10.0.0.1", "10.0.0.2", false},
 		{"one.s3.amazonaws.com", "two.s3.amazonaws.com", false}, {"a.co.uk", "b.co.uk", false}, {"a.github.io", "b.github.io", false},
 	} {
-		if got := sameSite(x.upstream, x.host); got != x.want {
+		if got := transfer.SameSite(x.upstream, x.host); got != x.want {
 			t.Errorf("%s and %s: %v", x.upstream, x.host, got)
 		}
 	}

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/net/publicsuffix"
 
 	"github.com/registrykit/terraform-provider-registry/registryserver/oci"
 	"github.com/registrykit/terraform-provider-registry/registryserver/transfer"
@@ -131,7 +128,7 @@ var errForeignHost = errors.New("the upstream wants credentials sent to a host t
 // RoundTrip sends a request, unless it has credentials that are not for its host.
 func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	secret := req.Header.Get("Authorization") != "" || req.URL.User != nil || req.Method != http.MethodGet && req.Method != http.MethodHead
-	if secret && !(sameSite(g.r.host, req.URL.Host) && (g.r.plain || req.URL.Scheme == "https")) {
+	if secret && !(transfer.SameSite(g.r.host, req.URL.Host) && (g.r.plain || req.URL.Scheme == "https")) {
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}
@@ -142,32 +139,6 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		g.r.observe(resp)
 	}
 	return resp, err
-}
-
-// sameSite reports whether credentials for the upstream may go to a host: it is
-// the upstream itself, with its port, or has the same registrable domain, as
-// auth.docker.io has for registry-1.docker.io. Addresses have no domain.
-func sameSite(upstream, host string) bool {
-	upstream, host = strings.ToLower(upstream), strings.ToLower(host)
-	if withPort(upstream) == withPort(host) {
-		return true
-	}
-	ours, err := publicsuffix.EffectiveTLDPlusOne(hostname(upstream))
-	if err != nil || net.ParseIP(hostname(upstream)) != nil {
-		return false
-	}
-	theirs, err := publicsuffix.EffectiveTLDPlusOne(hostname(host))
-	return err == nil && ours == theirs
-}
-
-// withPort leaves out the port of HTTPS.
-func withPort(host string) string { return strings.TrimSuffix(host, ":443") }
-
-func hostname(host string) string {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	return strings.Trim(host, "[]")
 }
 
 // maxRetryAfter bounds how long an upstream can keep us from asking.

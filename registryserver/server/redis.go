@@ -18,6 +18,7 @@ const (
 	changedTokens       = "tokens"
 	changedCertificates = "certificates"
 	changedWebhooks     = "webhooks"
+	changedReplications = "replications"
 	changedEpoch        = "epoch"
 	changedProxies      = "proxies"
 )
@@ -79,6 +80,8 @@ func (s *Server) followRedis(users *auth.Directory, images *registry.Registry) {
 			err = s.installed.Refresh(ctx)
 		case changedWebhooks:
 			err = s.webhooks.Refresh(ctx)
+		case changedReplications:
+			err = s.replications.Refresh(ctx)
 		case changedProxies:
 			err = s.proxies.Refresh(ctx)
 		case changedEpoch:
@@ -89,7 +92,7 @@ func (s *Server) followRedis(users *auth.Directory, images *registry.Registry) {
 		}
 	}
 	s.tasks = append(s.tasks, func(ctx context.Context) error {
-		if err := s.redis.Run(ctx, []string{changedUsers, changedTokens, changedCertificates, changedWebhooks, changedEpoch, changedProxies}, heard); err != nil {
+		if err := s.redis.Run(ctx, []string{changedUsers, changedTokens, changedCertificates, changedWebhooks, changedReplications, changedEpoch, changedProxies}, heard); err != nil {
 			return fmt.Errorf("redis: %w", err)
 		}
 		return nil

@@ -26,6 +26,7 @@ import (
 	"github.com/registrykit/terraform-provider-registry/registryserver/proxycache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/rediscache"
 	"github.com/registrykit/terraform-provider-registry/registryserver/registry"
+	"github.com/registrykit/terraform-provider-registry/registryserver/replication"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage"
 	"github.com/registrykit/terraform-provider-registry/registryserver/storage/fsstore"
 )
@@ -45,19 +46,20 @@ type Server struct {
 	tls     *tlsFiles
 	// installed are the certificates of the admin API; they are kept also where
 	// there is no TLS yet.
-	installed *certificates.Store
-	webhooks  *events.Store
-	notifier  *events.Notifier
-	proxies   *proxycache.Store
-	proxy     *proxycache.Cache
-	redis     *rediscache.Cache             // nil: there is none
-	host      *awshost.Host                 // nil: nothing of AWS is configured
-	records   storage.Records               // for the reports of starts
-	audit     *audit.Log                    // nil: not in the storage
-	leaving   atomic.Bool                   // the machine is about to go
-	keyrings  []*auth.Keyring               // all that there are, for a secret that is exchanged
-	tasks     []func(context.Context) error // what runs beside the listeners
-	closers   []func() error
+	installed    *certificates.Store
+	webhooks     *events.Store
+	notifier     *events.Notifier
+	replications *replication.Replicator
+	proxies      *proxycache.Store
+	proxy        *proxycache.Cache
+	redis        *rediscache.Cache             // nil: there is none
+	host         *awshost.Host                 // nil: nothing of AWS is configured
+	records      storage.Records               // for the reports of starts
+	audit        *audit.Log                    // nil: not in the storage
+	leaving      atomic.Bool                   // the machine is about to go
+	keyrings     []*auth.Keyring               // all that there are, for a secret that is exchanged
+	tasks        []func(context.Context) error // what runs beside the listeners
+	closers      []func() error
 
 	listener, debugListener net.Listener
 	unused                  unusedConns
@@ -114,6 +116,9 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	if err := s.openTLS(ctx, records); err != nil {
 		return nil, err
 	}
+	if err := s.openReplications(ctx, records, images); err != nil {
+		return nil, err
+	}
 	if err := s.openWebhooks(ctx, records); err != nil {
 		return nil, err
 	}
@@ -128,6 +133,7 @@ func New(ctx context.Context, c *Config, o Options) (*Server, error) {
 	collections := s.collect(images)
 	admin, err := adminapi.New(adminapi.Config{
 		Gate: s.gate, Directory: users, Tokens: s.issued, Registry: images, Certificates: s.installed, Proxies: s.proxies, Log: s.log,
+		Replications: s.replications, ReplicationsTaken: s.notifier.Taken,
 		Webhooks: s.webhooks, Notify: s.notify, Server: s.describe, DeletesDisabled: c.Storage.Delete != nil && !*c.Storage.Delete || c.Storage.ReadOnly,
 		ReadOnly: c.Storage.ReadOnly, Collections: collections, Grace: c.collectOptions("").Grace,
 	})
@@ -267,7 +273,7 @@ func (s *Server) describe() client.Server {
 
 // capabilities are what not every server of this version can do.
 func (s *Server) capabilities() []string {
-	can := []string{"access", "tokens", "collections", "retention", "webhooks", "proxy-caches"}
+	can := []string{"access", "tokens", "collections", "retention", "webhooks", "proxy-caches", "replications"}
 	if s.config.HTTP.Secret != "" {
 		can = append(can, "certificates", "webhook_secrets") // there is a secret to encrypt keys and secrets with
 	}

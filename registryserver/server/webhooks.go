@@ -32,7 +32,7 @@ func (s *Server) openWebhooks(ctx context.Context, records storage.Records) erro
 		name = s.config.HTTP.Addr
 	}
 	s.notifier = events.New(events.Config{
-		Webhooks: s.webhooks, Records: records, Server: name, UserAgent: "registryserver/" + s.version,
+		Webhooks: s.webhooks, Replications: s.replications, Records: records, Server: name, UserAgent: "registryserver/" + s.version,
 		ReadOnly: s.config.Storage.ReadOnly, Log: s.log,
 	})
 	s.metrics.registry.MustRegister(s.notifier)
@@ -43,7 +43,7 @@ func (s *Server) openWebhooks(ctx context.Context, records storage.Records) erro
 	return nil
 }
 
-// notify tells webhooks what a request did.
+// notify tells the receivers of events what a request did.
 func (s *Server) notify(r *http.Request, e events.Event) {
 	ctx := r.Context()
 	if c, ok := ctx.Value(callerKey{}).(*caller); ok {

@@ -94,3 +94,17 @@ func (l Local) PutManifest(ctx context.Context, ref oci.Reference, mediaType str
 	_, err := l.Registry.PutManifest(ctx, push)
 	return err == nil, err
 }
+
+// Referrers returns what refers to a manifest.
+func (l Local) Referrers(ctx context.Context, d oci.Digest) (found []oci.Descriptor, can bool, err error) {
+	for after := ""; ; {
+		page, err := l.Registry.Referrers(ctx, l.Repository, d, "", after)
+		if err != nil {
+			return nil, true, err
+		}
+		found = append(found, page.Descriptors...)
+		if after = page.Next; after == "" {
+			return found, true, nil
+		}
+	}
+}

@@ -85,6 +85,24 @@ func (c *Copier) Referrers(ctx context.Context, from Referrer, to Place, d oci.D
 	return c.referrers(ctx, from, to, d, 0)
 }
 
+// Image copies a manifest with all that it leads to, and what refers to any of
+// the manifests in it.
+func (c *Copier) Image(ctx context.Context, from Referrer, to Place, d oci.Digest) error {
+	if err := c.Manifest(ctx, from, to, d); err != nil {
+		return err
+	}
+	all, err := family(ctx, from, d)
+	if err != nil {
+		return err
+	}
+	for _, member := range all {
+		if _, can, err := c.Referrers(ctx, from, to, member); err != nil || !can {
+			return err
+		}
+	}
+	return nil
+}
+
 func (c *Copier) referrers(ctx context.Context, from Referrer, to Place, d oci.Digest, depth int) (int, bool, error) {
 	if depth > maxDepth {
 		return 0, true, nil
