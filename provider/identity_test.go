@@ -33,6 +33,9 @@ func TestIdentities(t *testing.T) {
 	if _, err := s.admin.CreateProxyCache(t.Context(), client.ProxyCacheSpec{Prefix: "hub", UpstreamURL: "https://quay.io"}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.admin.CreateReplication(t.Context(), client.ReplicationSpec{Name: "dr", URL: "https://dr.example.com"}); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ resource, attribute, name, complaint string }{
 		{"registry_user", "username", "admin", ""},
 		{"registry_policy", "name", "team", ""},
@@ -46,6 +49,8 @@ func TestIdentities(t *testing.T) {
 		{"registry_webhook", "name", "none", ""},
 		{"registry_proxy_cache", "prefix", "hub", ""},
 		{"registry_proxy_cache", "prefix", "none", ""},
+		{"registry_replication", "name", "dr", ""},
+		{"registry_replication", "name", "none", ""},
 		{"registry_policy", "name", "admin", "Built-in policy"},
 		{"registry_user", "username", "no:body", "Could not read the user \"no:body\""},
 	} {

@@ -138,6 +138,7 @@ func (p *registryProvider) Resources(context.Context) []func() resource.Resource
 		func() resource.Resource { return &imageResource{} },
 		func() resource.Resource { return &policyResource{inUseTimeout: p.inUseTimeout} },
 		func() resource.Resource { return &proxyCacheResource{} },
+		func() resource.Resource { return &replicationResource{} },
 		func() resource.Resource { return &s3StorageResource{verifyPatience: p.verifyPatience} },
 		func() resource.Resource { return &tagResource{} },
 		func() resource.Resource { return &repositoryResource{} },

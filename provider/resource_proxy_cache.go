@@ -80,22 +80,12 @@ func (r *proxyCacheResource) Create(ctx context.Context, req resource.CreateRequ
 	}
 	spec := plan.spec()
 	spec.Password = config.PasswordWO.ValueStringPointer()
-	if exists(api.GetProxyCache(ctx, spec.Prefix)) {
+	cache, taken, err := createAnew(
+		func() (client.ProxyCache, error) { return api.GetProxyCache(ctx, spec.Prefix) },
+		func() (client.ProxyCache, error) { return api.CreateProxyCache(ctx, spec) })
+	if taken {
 		addExists(&resp.Diagnostics, "pull-through cache", "registry_proxy_cache", spec.Prefix)
 		return
-	}
-	cache, err := api.CreateProxyCache(ctx, spec)
-	if err != nil && exists(api.GetProxyCache(ctx, spec.Prefix)) {
-		// A server that fails may have done it all the same. It takes what is the same
-		// for that.
-		again, conflict := api.CreateProxyCache(ctx, spec)
-		switch {
-		case conflict == nil:
-			cache, err = again, nil
-		case oci.ErrorCode(conflict) == oci.CodePreconditionFailed:
-			addExists(&resp.Diagnostics, "pull-through cache", "registry_proxy_cache", spec.Prefix)
-			return
-		}
 	}
 	if err != nil {
 		r.conn.addAPIError(&resp.Diagnostics, fmt.Sprintf("create the pull-through cache %q", spec.Prefix), needProxyCaches, err)

@@ -201,6 +201,7 @@ func folders(o Options) []string {
 		storage.KitRoot + "/certificates/",
 		storage.KitRoot + "/directory",
 		storage.KitRoot + "/proxy-caches",
+		storage.KitRoot + "/replications",
 		storage.KitRoot + "/repository-settings/",
 		storage.KitRoot + "/retention-policies",
 		storage.KitRoot + "/tokens/",

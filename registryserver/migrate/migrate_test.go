@@ -46,14 +46,14 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, from, repo+"/_layers/sha256/"+d.Hex()+"/link", d.String(), repo+"/_manifests/tags/v1/current/link", d.String(),
-		repo+"/_uploads/x/startedat", "now", "registrykit/v1/directory", "users", "registrykit/v1/epoch", "1", "registrykit/v1/webhooks", "hooks", "registrykit/v1/events/1-x", "event", "registrykit/v1/secrets/http", "secret",
+		repo+"/_uploads/x/startedat", "now", "registrykit/v1/directory", "users", "registrykit/v1/epoch", "1", "registrykit/v1/webhooks", "hooks", "registrykit/v1/replications", "rules", "registrykit/v1/events/1-x", "event", "registrykit/v1/secrets/http", "secret",
 		"registrykit/v1/tokens/x", "token", "registrykit/v1/acme/a/host", "key", "registrykit/v1/acme/a/host+token", "t", "registrykit/v1/acme/a/leases/host", "l")
 	o := migrate.Options{Parallel: 4}
 	r, err := migrate.Run(t.Context(), from, to, o)
 	if err != nil || !r.InStep || r.BlobsCopied != 1 || r.RecordsCopied != 6 {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	want := repo + "/_layers/sha256/" + d.Hex() + "/link " + repo + "/_manifests/tags/v1/current/link registrykit/v1/acme/a/host registrykit/v1/directory registrykit/v1/migration registrykit/v1/tokens/x registrykit/v1/webhooks"
+	want := repo + "/_layers/sha256/" + d.Hex() + "/link " + repo + "/_manifests/tags/v1/current/link registrykit/v1/acme/a/host registrykit/v1/directory registrykit/v1/migration registrykit/v1/replications registrykit/v1/tokens/x registrykit/v1/webhooks"
 	if got := keys(t, to); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -28,31 +28,18 @@ func (j job) tag(ctx context.Context, tag oci.Tag) error {
 		if err != nil || !found {
 			return err // deleted since, and deletions are not replicated
 		}
-		if err := j.put(ctx, tag, d); err != nil {
-			if gone, goneErr := j.gone(ctx, tag, d); gone || goneErr != nil {
-				if goneErr != nil {
-					return errors.Join(err, goneErr)
-				}
-				continue
-			}
-			return err
-		}
+		putErr := j.put(ctx, tag, d)
 		now, found, err := j.from.Resolve(ctx, tag)
-		if err != nil || !found || now == d {
-			return err
+		switch {
+		case err != nil:
+			return errors.Join(putErr, err)
+		case !found:
+			return nil
+		case now == d: // if the tag had moved, a failure to read what it was would mean nothing
+			return putErr
 		}
 	}
 	return errMoves
-}
-
-// gone reports whether what was to be copied is no more what the tag names, so
-// that a failure to read it means nothing.
-func (j job) gone(ctx context.Context, tag oci.Tag, d oci.Digest) (bool, error) {
-	if ctx.Err() != nil {
-		return false, nil
-	}
-	now, found, err := j.from.Resolve(ctx, tag)
-	return err == nil && (!found || now != d), err
 }
 
 // put copies an image, and names it if it is not named so. Where it is, nothing

@@ -1,0 +1,4 @@
+import {
+  to = registry_replication.standby
+  id = "standby"
+}
