@@ -16,6 +16,7 @@ from moto.kms.models import kms_backends
 from moto.s3.models import FakeBucket, FakeDeleteMarker
 from moto.s3.responses import S3Response
 from moto.servicequotas.models import ServiceQuotasBackend
+from moto.servicequotas.responses import ServiceQuotasResponse
 
 
 def install():
@@ -256,12 +257,14 @@ def inventory(account):
 
 
 def fix_quotas():
-    """moto knows the quotas of VPCs alone. This is how many vCPUs of on-demand instances an account may run."""
+    """moto knows the quotas of VPCs alone, and no default. This is how many vCPUs of on-demand instances an account may run."""
     stock = ServiceQuotasBackend.get_service_quota
 
     def get_service_quota(self, service_code, quota_code):
         if (service_code, quota_code) == ("ec2", "L-1216C47A"):
-            return {"ServiceCode": service_code, "QuotaCode": quota_code, "QuotaName": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", "Value": 32.0}
+            arn = f"arn:aws:servicequotas:{self.region_name}:{self.account_id}:{service_code}/{quota_code}"
+            return {"QuotaArn": arn, "ServiceCode": service_code, "QuotaCode": quota_code, "QuotaName": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", "Value": 32.0}
         return stock(self, service_code, quota_code)
 
     ServiceQuotasBackend.get_service_quota = get_service_quota
+    ServiceQuotasResponse.get_aws_default_service_quota = ServiceQuotasResponse.get_service_quota

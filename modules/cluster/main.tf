@@ -60,18 +60,20 @@ locals {
   }
 }
 
-# A new account may run as few as one or two instances. Nothing but a launch fails for that, so a plan says it. This is a check, because
-# who plans need not be allowed to ask for quotas.
-check "quota" {
-  data "aws_servicequotas_service_quota" "vcpus" {
-    service_code = "ec2"
-    quota_code   = "L-1216C47A" # "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", in vCPUs
-  }
+data "aws_servicequotas_service_quota" "vcpus" {
+  count = var.capacity.check_quota ? 1 : 0
 
+  service_code = "ec2"
+  quota_code   = "L-1216C47A" # "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", in vCPUs
+}
+
+# A new account may run as few as one or two instances. Nothing but a launch fails for that, so a plan says it. It asks outside of the check:
+# a question inside one waits for all that is applied, also for what needs this module.
+check "quota" {
   assert {
-    condition     = data.aws_servicequotas_service_quota.vcpus.value >= local.most_vcpus
+    condition     = alltrue([for q in data.aws_servicequotas_service_quota.vcpus : q.value >= local.most_vcpus])
     error_message = <<-EOT
-      This group may need ${local.most_vcpus} vCPUs of on-demand instances at once, a refresh included, and the account's quota in ${data.aws_region.this.id} is ${data.aws_servicequotas_service_quota.vcpus.value}, for all that runs there. Ask for more:
+      This group may need ${local.most_vcpus} vCPUs of on-demand instances at once, a refresh included, and the account's quota in ${data.aws_region.this.id} is ${join("", data.aws_servicequotas_service_quota.vcpus[*].value)}, for all that runs there. Ask for more:
       aws service-quotas request-service-quota-increase --region ${data.aws_region.this.id} --service-code ec2 --quota-code L-1216C47A --desired-value ${max(local.most_vcpus, 32)}
       or lower capacity.max, or name smaller capacity.instance_types.
     EOT

@@ -73,7 +73,8 @@ variable "capacity" {
     How many instances of which types. The first type is preferred; more of them, also of another architecture, make it likelier that there is capacity.
     `on_demand` instances are never spot ones, and `spot` says whether those above that number are. Instances are added when each answers more than
     `requests_per_target` a minute, or when they are busier than `cpu_percent`. An apply waits `wait_minutes` for the first of them; 0 leaves that
-    to the registry's provider, which also knows why an instance does not start (`boot_reports`).
+    to the registry's provider, which also knows why an instance does not start (`boot_reports`). With `check_quota` a plan asks Service Quotas
+    whether the account may run so many, and warns if not.
   EOT
   type = object({
     instance_types      = optional(list(string), ["t4g.small", "t4g.medium"])
@@ -84,6 +85,7 @@ variable "capacity" {
     requests_per_target = optional(number, 3000)
     cpu_percent         = optional(number, 60)
     wait_minutes        = optional(number, 0)
+    check_quota         = optional(bool, true)
   })
   default  = {}
   nullable = false
