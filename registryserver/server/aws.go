@@ -23,6 +23,8 @@ const (
 	spotReserve = 20 * time.Second
 	// completeTimeout bounds a word to the Auto Scaling group.
 	completeTimeout = 20 * time.Second
+	// launchTries is how often the group is told that a new machine is ready.
+	launchTries = 15
 	// letGoTimeout bounds the wait for the load balancer of a group that ends
 	// this machine; its deregistration delay is an hour at most.
 	letGoTimeout = time.Hour + 5*time.Minute
@@ -158,21 +160,31 @@ func (s *Server) announceReady(ctx context.Context) error {
 	if err := notifySystemd("READY=1"); err != nil {
 		s.log.Warn("systemd could not be told that the server is ready", "error", err)
 	}
-	s.complete(ctx, s.config.AWS.AutoScaling.LaunchHook)
+	// One word that is lost would cost a good machine: the group ends it when the
+	// hook's time is over.
+	for try := 1; !s.complete(ctx, s.config.AWS.AutoScaling.LaunchHook) && try < launchTries && ctx.Err() == nil; try++ {
+		select {
+		case <-ctx.Done():
+		case <-time.After(checkEvery):
+		}
+	}
 	s.reportStart(ctx)
 	return nil
 }
 
-// complete lets the Auto Scaling group go on, if it waits.
-func (s *Server) complete(ctx context.Context, hook string) {
+// complete lets the Auto Scaling group go on, if it waits, and reports whether it
+// could be asked.
+func (s *Server) complete(ctx context.Context, hook string) bool {
 	if hook == "" {
-		return
+		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, completeTimeout)
 	defer cancel()
-	if _, err := s.host.Complete(ctx, s.config.AWS.AutoScaling.Group, hook); err != nil && ctx.Err() == nil {
+	_, err := s.host.Complete(ctx, s.config.AWS.AutoScaling.Group, hook)
+	if err != nil {
 		s.log.Error("the Auto Scaling group could not be told to go on; it waits until the hook's time is over", "error", err)
 	}
+	return err == nil
 }
 
 // completeEnd lets the Auto Scaling group end this machine, now that the server
