@@ -128,7 +128,7 @@ var errForeignHost = errors.New("the upstream wants credentials sent to a host t
 // RoundTrip sends a request, unless it has credentials that are not for its host.
 func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	secret := req.Header.Get("Authorization") != "" || req.URL.User != nil || req.Method != http.MethodGet && req.Method != http.MethodHead
-	if secret && !(transfer.SameSite(g.r.host, req.URL.Host) && (g.r.plain || req.URL.Scheme == "https")) {
+	if secret && !transfer.MayLogin(g.r.host, g.r.plain, req.URL) {
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}

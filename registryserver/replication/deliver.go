@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -102,10 +103,11 @@ func (p *Replicator) LogAttrs(name string) []any {
 func (p *Replicator) Status(name string) Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if l := p.lines[name]; l != nil {
-		return l.status
+	l, r := p.lines[name], p.current.Load().rules[name]
+	if l == nil || r == nil || l.revision != r.Revision { // of another one that had the name
+		return Status{}
 	}
-	return Status{}
+	return l.status
 }
 
 // Deliver is part of events.Receivers: it copies what the event is of.
@@ -211,7 +213,9 @@ func (p *Replicator) line(r *rule) (*transfer.Remote, *transfer.Copier, error) {
 		}
 		remote, err := transfer.NewRemote(address, transfer.Access{
 			Username: r.Username, Password: r.password, Anonymous: true, Once: true, UserAgent: p.UserAgent,
-			Wrap: func(base http.RoundTripper) http.RoundTripper { return guard{base, r.destination.Host()} },
+			Wrap: func(base http.RoundTripper) http.RoundTripper {
+				return guard{base, r.destination.Host(), address.URL().Scheme == "http"}
+			},
 		})
 		if err != nil {
 			return nil, nil, err
@@ -220,6 +224,8 @@ func (p *Replicator) line(r *rule) (*transfer.Remote, *transfer.Copier, error) {
 		if p.lines == nil {
 			p.lines = make(map[string]*line)
 		}
+		rules := p.current.Load().rules
+		maps.DeleteFunc(p.lines, func(name string, _ *line) bool { return rules[name] == nil })
 		p.lines[r.Name] = l
 	}
 	if l.used%copierLife == 0 {
@@ -232,17 +238,18 @@ func (p *Replicator) line(r *rule) (*transfer.Remote, *transfer.Copier, error) {
 // guard is what all requests to a destination go through, those for tokens and
 // those that follow a redirect, too.
 type guard struct {
-	base http.RoundTripper
-	host string
+	base  http.RoundTripper
+	host  string
+	plain bool // the destination is spoken to in the clear
 }
 
-var errForeignHost = errors.New("the destination wants credentials sent to a host that is not its own, and that is refused")
+var errForeignHost = errors.New("the destination wants credentials sent to a host that is not its own, or in the clear, and that is refused")
 
 // RoundTrip sends a request, unless it has credentials that are not for its host.
 // A POST elsewhere would be a login.
 func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	secret := req.Header.Get("Authorization") != "" || req.URL.User != nil || req.Method == http.MethodPost
-	if secret && !transfer.SameSite(g.host, req.URL.Host) {
+	if secret && !transfer.MayLogin(g.host, g.plain, req.URL) {
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"net"
+	"net/url"
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
@@ -21,6 +22,13 @@ func SameSite(registry, host string) bool {
 	}
 	theirs, err := publicsuffix.EffectiveTLDPlusOne(hostname(host))
 	return err == nil && ours == theirs
+}
+
+// MayLogin reports whether a request to an address may hold credentials for a
+// registry: its host is of the same site, and they do not travel in the clear,
+// unless the registry itself is spoken to in the clear (plain).
+func MayLogin(registry string, plain bool, to *url.URL) bool {
+	return SameSite(registry, to.Host) && (plain || to.Scheme == "https")
 }
 
 // withPort leaves out the port of HTTPS.
