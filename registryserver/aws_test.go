@@ -62,6 +62,19 @@ func TestAWSSecrets(t *testing.T) {
 	}
 }
 
+// TestAWSLaunchIsRepeated: a machine whose group does not hear at first that it is ready, as where the policy of a new role is not in force
+// yet, says it again.
+func TestAWSLaunchIsRepeated(t *testing.T) {
+	t.Parallel()
+	w := newAWSWorld(t)
+	w.denied = 2
+	p := startServer(t, filesystemConfig(t.TempDir())+"aws: {autoscaling: {group: images, launchhook: ready}}\n", w.env...)
+	soon(t, "the launch hook is completed", func() bool { return slices.Equal(w.hooks(), []string{"ready"}) })
+	if said := p.output.String(); strings.Count(said, "allow it autoscaling:CompleteLifecycleAction") != 2 {
+		t.Errorf("the log does not say what is missing, each time:\n%s", said)
+	}
+}
+
 // TestAWSLifecycle: the group hears when the server is ready, and when it has drained after AWS said that the machine goes.
 func TestAWSLifecycle(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,7 @@ type awsWorld struct {
 	metadata  map[string]string
 	completed []url.Values
 	early     int // how many more times the hook drained is not waited for yet
+	denied    int // how often the launch hook may not be completed yet
 }
 
 const instanceID = "i-0123456789abcdef0"
@@ -108,6 +109,12 @@ func (w *awsWorld) serveGroups(rw http.ResponseWriter, r *http.Request) {
 		w.early--
 		rw.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(rw, `<ErrorResponse xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/"><Error><Type>Sender</Type><Code>ValidationError</Code><Message>No active Lifecycle Action found with instance ID `+instanceID+`</Message></Error></ErrorResponse>`)
+		return
+	}
+	if r.Form.Get("LifecycleHookName") == "ready" && w.denied > 0 {
+		w.denied--
+		rw.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(rw, `<ErrorResponse xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/"><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>not authorized to perform: autoscaling:CompleteLifecycleAction</Message></Error></ErrorResponse>`)
 		return
 	}
 	w.completed = append(w.completed, r.Form)
