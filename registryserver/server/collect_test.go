@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -259,5 +261,38 @@ func TestCollectAPI(t *testing.T) {
 	readOnly.call(t, "DELETE", "/storage/exclusive", "", 409)
 	if reports := readOnly.collected(t); len(reports) != 0 {
 		t.Errorf("a read-only server has %+v", reports)
+	}
+}
+
+// TestCollectCannotBegin: who asked for a collection that does not come to pass
+// finds out why under its id.
+func TestCollectCannotBegin(t *testing.T) {
+	for _, x := range []struct{ record, value, why string }{
+		{"gc/lease", `{"version":1,"id":"of-another","beat":1}`, "of-another"},
+		{"proxy-caches", `{"version":99}`, "format 99"},
+	} {
+		t.Run(x.record, func(t *testing.T) {
+			s, _ := newTestServer(t, collectedServer)
+			s.background(t)
+			s.call(t, "PUT", "/storage/exclusive", "", 204)
+			file := filepath.Join(s.config.Storage.Filesystem.RootDirectory, "registrykit", "v1", filepath.FromSlash(x.record))
+			if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, []byte(x.value), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var started client.CollectionStarted
+			if err := json.Unmarshal(s.call(t, "POST", "/collections", `{"dry_run": false}`, 202), &started); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "the end of it", func() bool {
+				all := s.collected(t)
+				return len(all) == 1 && !all[0].Ended.IsZero()
+			})
+			if r := s.collected(t)[0]; started.ID == "" || r.ID != started.ID || r.Trigger != "api" || !strings.Contains(r.Error, x.why) {
+				t.Errorf("%q was asked for: %+v", started.ID, r)
+			}
+		})
 	}
 }

@@ -138,7 +138,7 @@ func (g *collections) do(ctx context.Context, o registry.CollectOptions) {
 	g.mu.Lock()
 	g.running = nil
 	if o.DryRun || report.Ended.IsZero() && o.ID != "" {
-		g.unreported = &client.Collection{CollectReport: wireReport(unbegun(report, err))}
+		g.unreported = &client.Collection{CollectReport: wireReport(unbegun(report, o, err))}
 	}
 	g.mu.Unlock()
 	g.s.metrics.collected(report, err)
@@ -159,13 +159,13 @@ func (g *collections) set(running *client.Collection) {
 	g.running = running
 }
 
-// unbegun is the report of a collection that could not begin, if it has none.
-func unbegun(report registry.CollectReport, err error) registry.CollectReport {
-	if report.Ended.IsZero() && err != nil {
-		report.Started = time.Now().UTC()
-		report.Ended, report.Error = report.Started, err.Error()
+// unbegun is the report of a collection that could not begin, or the one it has.
+func unbegun(report registry.CollectReport, o registry.CollectOptions, err error) registry.CollectReport {
+	if !report.Ended.IsZero() || err == nil {
+		return report
 	}
-	return report
+	now := time.Now().UTC()
+	return registry.CollectReport{ID: o.ID, Trigger: o.Trigger, DryRun: o.DryRun, Untagged: o.Untagged, Started: now, Ended: now, Error: err.Error()}
 }
 
 // Start has a collection begin, and returns its id. CONFLICT if one is about to
