@@ -46,14 +46,20 @@ func (n *Notifier) run(ctx context.Context, d *delivery) {
 		name string
 		done bool
 	}
-	outcomes := make(chan outcome, len(d.going))
-	for _, name := range d.going {
-		go func() { outcomes <- outcome{name, n.deliver(ctx, d.Event, name)} }()
+	outcomes := make(chan outcome, len(d.To))
+	left := 0
+	begin := func(names []string) {
+		left += len(names)
+		for _, name := range names {
+			go func() { outcomes <- outcome{name, n.deliver(ctx, d.Event, name)} }()
+		}
 	}
-	renew := time.NewTicker(lease / 2)
+	begin(d.going)
+	renew, room := time.NewTicker(lease/2), time.NewTicker(n.Sweep)
 	defer renew.Stop()
+	defer room.Stop()
 	var lost, stopped bool
-	for left := len(d.going); left > 0; {
+	for left > 0 {
 		select {
 		case o := <-outcomes:
 			left--
@@ -61,6 +67,10 @@ func (n *Notifier) run(ctx context.Context, d *delivery) {
 			stopped = stopped || !o.done
 			if o.done {
 				d.To = without(d.To, o.name)
+			}
+		case <-room.C:
+			if !lost && !stopped {
+				begin(n.join(d))
 			}
 		case <-renew.C:
 			if lost = lost || !n.renew(ctx, d); lost {

@@ -149,7 +149,9 @@ func (n *Notifier) Notify(ctx context.Context, e Event) {
 			return
 		}
 	}
-	n.start(d)
+	if !n.start(d) && d.key != "" { // the room was gone by then
+		n.release(context.WithoutCancel(ctx), d)
+	}
 }
 
 // start begins to deliver to those receivers that there is room for, and
@@ -161,12 +163,7 @@ func (n *Notifier) start(d *delivery) bool {
 	if n.ended || n.active[d.Event.ID] != nil {
 		return false
 	}
-	for _, name := range d.To {
-		if n.roomFor(name, d.Event) {
-			d.going = append(d.going, name)
-			n.load[name]++
-		}
-	}
+	n.admit(d)
 	if d.key == "" {
 		n.counts.drop(without(d.To, d.going...))
 		d.To = slices.Clone(d.going)
@@ -177,6 +174,30 @@ func (n *Notifier) start(d *delivery) bool {
 	n.active[d.Event.ID] = d
 	n.wg.Go(func() { n.run(n.ctx, d) })
 	return true
+}
+
+// admit makes those receivers of a delivery go that are not going yet and that
+// there is room for, and returns them, for who holds mu.
+func (n *Notifier) admit(d *delivery) (more []string) {
+	for _, name := range without(d.To, d.going...) {
+		if n.roomFor(name, d.Event) {
+			more = append(more, name)
+			n.load[name]++
+		}
+	}
+	d.going = append(d.going, more...)
+	return more
+}
+
+// join admits to a delivery that goes on for one receiver those others that there
+// was no room for: they do not wait for one that is down.
+func (n *Notifier) join(d *delivery) (more []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ended {
+		return nil
+	}
+	return n.admit(d)
 }
 
 // roomFor reports whether this server can deliver to a receiver now, for who

@@ -222,6 +222,30 @@ func TestRoom(t *testing.T) {
 	w.soon("what waited", func() bool { return w.heard("dead") == events && w.queue() == 0 })
 }
 
+// TestNobodyWaitsForTheDead: a receiver that an event found no room for has it as
+// soon as there is some, also while the event is tried again at another.
+func TestNobodyWaitsForTheDead(t *testing.T) {
+	w := newWorld(t, func(w http.ResponseWriter, hook string) {
+		if hook == "dead" {
+			w.WriteHeader(500)
+		}
+	}, "dead", "alive")
+	n, _ := w.start(nil)
+	load := func(change int) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.load["alive"] += change
+	}
+	load(maxPerReceiver)
+	w.push(n, "v1")
+	w.soon("a try at the one that is down", func() bool { return w.tries("dead") > 0 })
+	if got := w.heard("alive"); got != 0 {
+		t.Errorf("%d events where there is no room", got)
+	}
+	load(-maxPerReceiver)
+	w.soon("the event at the one that is up", func() bool { return w.heard("alive") == 1 })
+}
+
 // TestQueueIsBounded: beyond the bound, events are dropped, and the log and the
 // metrics say so.
 func TestQueueIsBounded(t *testing.T) {
